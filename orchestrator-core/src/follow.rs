@@ -1,5 +1,6 @@
 //! Follows a run from its submission to its end and writes down what happens.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,7 +164,7 @@ async fn complete(inner: &Inner, run: &Followed, end: Result<EngineRunStatus, En
         inner.finish_tracking(&mut record, state).await;
     }
     let results = match inner.tracked(&record) {
-        Some((tracker, tracked)) => Some(tracker.results(tracked).await),
+        Some((tracker, run)) => Some(tracker.results(run).await),
         None => None,
     };
     match results {
@@ -172,13 +173,27 @@ async fn complete(inner: &Inner, run: &Followed, end: Result<EngineRunStatus, En
             record.model_version = record.model_version.or(results.model_version);
         }
         Some(Err(error)) => record.warnings.push(format!("the metrics could not be read: {error}")),
-        None => {}
+        None => record.metrics = logged_metrics(inner, &record).await,
     }
     record.state = state;
     if let Err(error) = inner.save(&mut record).await {
         tracing::error!(run = %record.id, %error, "the end of the run could not be recorded");
     }
     run.record.send_replace(record);
+}
+
+/// Without a tracker, the steps that measure still write what they found as the line `metrics: {…}` into their log.
+async fn logged_metrics(inner: &Inner, record: &RunRecord) -> BTreeMap<String, f64> {
+    let mut metrics = BTreeMap::new();
+    for step in record.steps.iter().filter(|step| step.state == StepState::Succeeded) {
+        let Ok(name) = StepName::new(step.name.as_str()) else { continue };
+        let Ok(log) = inner.engine.logs(&record.engine_run_id, &name, LOG_LINES).await else { continue };
+        let line = log.lines.iter().rev().find_map(|line| line.strip_prefix("metrics: "));
+        if let Some(found) = line.and_then(|line| serde_json::from_str::<BTreeMap<String, f64>>(line).ok()) {
+            metrics.extend(found);
+        }
+    }
+    metrics
 }
 
 async fn failure(inner: &Inner, record: &RunRecord, message: Option<String>) -> RunFailure {

@@ -318,7 +318,7 @@ impl Orchestrator {
         let followed = launched
             .await
             .map_err(|error| Error::Store { message: format!("the submission was interrupted: {error}") })??;
-        Ok(Run::new(self.clone(), followed))
+        Ok(Run::new(self.clone(), &followed))
     }
 }
 

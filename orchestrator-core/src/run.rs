@@ -1,7 +1,5 @@
 //! A handle on one run.
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
 
 use crate::follow::Followed;
@@ -16,7 +14,7 @@ pub struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(orchestrator: Orchestrator, followed: Arc<Followed>) -> Self {
+    pub(crate) fn new(orchestrator: Orchestrator, followed: &Followed) -> Self {
         Self { orchestrator, id: followed.id(), record: followed.subscribe() }
     }
 

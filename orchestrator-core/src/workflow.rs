@@ -375,16 +375,12 @@ impl Workflow {
                 .steps
                 .iter()
                 .find(|step| !done.contains(&step.name) && step.predecessors().is_subset(&done));
-            match ready {
-                Some(step) => {
-                    done.insert(&step.name);
-                    order.push(step);
-                }
-                None => {
-                    let stuck = self.steps.iter().map(|step| &step.name).filter(|name| !done.contains(name));
-                    return Err(WorkflowError::Cycle { steps: stuck.cloned().collect() });
-                }
-            }
+            let Some(step) = ready else {
+                let stuck = self.steps.iter().map(|step| &step.name).filter(|name| !done.contains(name));
+                return Err(WorkflowError::Cycle { steps: stuck.cloned().collect() });
+            };
+            done.insert(&step.name);
+            order.push(step);
         }
         Ok(order)
     }

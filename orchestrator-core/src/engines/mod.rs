@@ -6,6 +6,6 @@ mod kfp_v2;
 mod local;
 
 #[cfg(feature = "kfp")]
-pub use kfp_v2::KfpV2;
+// pub use kfp_v2::KfpV2;
 #[cfg(feature = "local")]
 pub use local::Local;

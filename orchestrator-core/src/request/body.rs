@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Common;
+use super::common::Common;
 use crate::field::{Problems, ValidationError, pointer_segment};
 
 /// A JSON object that is being read; what is left at the end is unknown.

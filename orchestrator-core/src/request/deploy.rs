@@ -97,10 +97,10 @@ impl Gate {
         if let Some(metric) = body.text("metric") {
             gate.metric = metric;
         }
-        if let Some(text) = body.text("direction") {
-            if let Some(direction) = body.problems.check("/direction", text.parse()) {
-                gate.direction = direction;
-            }
+        if let Some(text) = body.text("direction")
+            && let Some(direction) = body.problems.check("/direction", text.parse())
+        {
+            gate.direction = direction;
         }
         if let Some(tolerance) = body.number("tolerance") {
             gate.tolerance = tolerance;

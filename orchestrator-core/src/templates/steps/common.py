@@ -278,7 +278,8 @@ class Yaml:
         while self.at < len(self.lines):
             line = self.lines[self.at]
             said = line.strip()
-            if said and not said.startswith("#") and not (line.rstrip() == "---" and not any(self.lines[: self.at])):
+            opening = line.rstrip() == "---" and all(e.strip()[:1] in ("", "#") for e in self.lines[: self.at])
+            if said and not said.startswith("#") and not opening:
                 indent = len(line) - len(line.lstrip(" "))
                 return self.refuse("indent with blanks, not tabs") if line[indent] == "\t" else indent
             self.at += 1
@@ -314,7 +315,8 @@ class Yaml:
                 if self.peek() <= indent:
                     self.at = start
                     self.refuse("the quotation or bracket is not closed")
-                text += " " + self.lines[self.at].strip()
+                folded = text[0] == '"' and text.endswith("\\")
+                text = (text[:-1] if folded else text + " ") + self.lines[self.at].strip()
             if rest.strip() and not re.match(r"\s+#", rest):
                 self.refuse()
             self.at += 1
@@ -415,17 +417,23 @@ def entry_points(checkout):
     points = project.get("entry_points") if isinstance(project, dict) else None
     if not isinstance(points, dict):
         die("%s: entry_points is missing or is not a map" % names[0])
-    for env in {"python_env", "conda_env", "docker_env"} & set(project):
+    for env in sorted({"python_env", "conda_env", "docker_env"} & set(project)):
         say("note: %s of %s is not used, the step's image provides the packages" % (env, names[0]))
     return points
 
 
-def command_of(name, point, own, given):
-    """The shell command of an entry point, as MLflow Projects composes it."""
+def parameters_of(name, point):
     declared = (point.get("parameters") or {}) if isinstance(point, dict) else None
     if not isinstance(declared, dict) or not isinstance(point.get("command"), str):
         die("MLproject: entry point %s needs a `command` and, if any, a map of `parameters`" % name)
-    values = dict(own)
+    return declared
+
+
+def command_of(name, points, own, given):
+    """The shell command of an entry point, as MLflow Projects composes it. One request serves several entry
+    points, so a parameter that only another one declares is left out instead of appended."""
+    point, declared, values = points[name], parameters_of(name, points[name]), dict(own)
+    elsewhere = {str(k) for n, p in points.items() for k in parameters_of(n, p)}
     for key, spec in declared.items():
         kind, default = (spec.get("type"), spec.get("default")) if isinstance(spec, dict) else (spec, None)
         value = own.get(key, given.get(key, default))
@@ -447,8 +455,11 @@ def command_of(name, point, own, given):
         return shlex.quote(values[inner])
 
     command = re.sub(r"\{\{|\}\}|\{[^{}]*\}?|\}", put, point["command"])
-    extra = ["--%s %s" % (k, shlex.quote(v)) for k, v in given.items() if k not in declared]
-    return " ".join([command.rstrip()] + extra)
+    more = {k: v for k, v in given.items() if k not in declared and k not in elsewhere}
+    if name == "evaluate" and more:  # they are meant for what is measured, not for the measuring
+        say("not declared by entry point evaluate, left out: " + ", ".join(more))
+        more = {}
+    return " ".join([command.rstrip()] + ["--%s %s" % (k, shlex.quote(v)) for k, v in more.items()])
 
 
 def user_parameters(text):
@@ -480,7 +491,7 @@ def run_entry_point(code, name, own, parameters, optional=False):
             if optional:
                 return False
             die("MLproject has no entry point %s (there are: %s)" % (name, ", ".join(map(str, points)) or "none"))
-        command = command_of(name, points[name], own, given)
+        command = command_of(name, points, own, given)
         say("running entry point %s: %s" % (name, command))
         shell = shutil.which("bash") or "/bin/sh"
         child = subprocess.Popen([shell, "-c", command], cwd=checkout, stdin=subprocess.DEVNULL,

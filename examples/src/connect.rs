@@ -1,0 +1,222 @@
+//! Turns the flags into an orchestrator: a mocked Kubeflow of its own, a real one, or processes of this machine.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use dex_auth::{Credentials, Session};
+use orchestrator_core::engines::{KfpV2, Local};
+use orchestrator_core::testing::Sandbox;
+use orchestrator_core::{DatasetStore, MlflowTracker, Orchestrator, Settings};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::bundled::{self, Repository};
+use crate::exit::Failure;
+use crate::flags::{Connection, EngineName, Work};
+use crate::progress::say;
+
+/// An orchestrator and what it stands on.
+#[derive(Debug)]
+pub struct Connected {
+    /// The orchestrator.
+    pub orchestrator: Orchestrator,
+    /// MLflow, where there is one.
+    pub mlflow: Option<mlflow_client::Client>,
+    /// The mocked Kubeflow, if it was started here. It ends when this is dropped.
+    pub sandbox: Option<Sandbox>,
+    /// Whether steps run on this machine, so that they see its folders.
+    pub on_this_machine: bool,
+}
+
+/// Connects as the flags say.
+///
+/// # Errors
+/// Wrong flags, or a service that cannot be reached or refuses the login.
+pub async fn connect(flags: &Connection) -> Result<Connected, Failure> {
+    match (flags.engine, &flags.kubeflow_url) {
+        (EngineName::Local, Some(_)) => Err(Failure::usage("--engine local needs no server: leave --kubeflow-url out")),
+        (EngineName::Local, None) => local(flags),
+        (EngineName::KfpV2, Some(url)) => kubeflow(flags, url).await,
+        (EngineName::KfpV2, None) => sandbox(flags).await,
+    }
+}
+
+fn local(flags: &Connection) -> Result<Connected, Failure> {
+    let engine = Local::new().map_err(|error| Failure::failed(format!("cannot prepare local runs: {error}")))?;
+    let mlflow = flags.mlflow_uri.as_deref().map(|uri| mlflow(uri, flags)).transpose()?;
+    let builder = Orchestrator::builder().engine(engine).settings(settings(flags, true)?);
+    build(builder, mlflow, flags, None, true)
+}
+
+async fn sandbox(flags: &Connection) -> Result<Connected, Failure> {
+    let sandbox = Sandbox::builder()
+        .start()
+        .await
+        .map_err(|error| Failure::failed(format!("cannot start the mocked Kubeflow: {error}")))?;
+    say(&format!("started a mocked Kubeflow at {}", sandbox.url()));
+    let password = SecretString::from(sandbox.password().to_owned());
+    let credentials = Credentials::new(sandbox.username(), password);
+    let uri = flags.mlflow_uri.clone().unwrap_or_else(|| sandbox.mlflow_url().to_string());
+    let mlflow = mlflow(&uri, flags)?;
+    let namespace = flags.namespace.clone().unwrap_or_else(|| sandbox.namespace().to_owned());
+    let engine = kfp_v2(sandbox.url().as_str(), credentials, &namespace, flags).await?;
+    let builder = Orchestrator::builder().engine(engine).settings(settings(flags, true)?);
+    build(builder, Some(mlflow), flags, Some(sandbox), true)
+}
+
+async fn kubeflow(flags: &Connection, url: &str) -> Result<Connected, Failure> {
+    let username =
+        flags.username.clone().ok_or_else(|| Failure::usage("--kubeflow-url needs --username (or KUBEFLOW_USERNAME)"))?;
+    let credentials = Credentials::new(username, password()?);
+    let namespace = match &flags.namespace {
+        Some(namespace) => namespace.clone(),
+        None => String::new(),
+    };
+    let engine = kfp_v2(url, credentials, &namespace, flags).await?;
+    let mlflow = flags.mlflow_uri.as_deref().map(|uri| mlflow(uri, flags)).transpose()?;
+    if mlflow.is_none() {
+        say("no --mlflow-uri: the run is not recorded and its model is not registered");
+    }
+    // A Kubeflow on loopback is a mocked one, whose steps are processes of this machine.
+    let here = is_loopback(url);
+    let builder = Orchestrator::builder().engine(engine).settings(settings(flags, here)?);
+    build(builder, mlflow, flags, None, here)
+}
+
+/// Logs in and finds the namespace, if none was named.
+async fn kfp_v2(url: &str, credentials: Credentials, namespace: &str, flags: &Connection) -> Result<KfpV2, Failure> {
+    let mut session = Session::builder(url).map_err(Failure::usage)?.credentials(credentials);
+    if let Some(connector) = &flags.connector {
+        session = session.connector(connector);
+    }
+    if let Some(pem) = ca(flags)? {
+        session = session.root_certificate_pem(&pem);
+    }
+    let session = session.build().map_err(Failure::usage)?;
+    session.login().await.map_err(Failure::service)?;
+    let base = format!("{}/pipeline", url.trim_end_matches('/'));
+    let client = kfp_client::Client::builder(&base)
+        .and_then(|builder| builder.http(session.http_client()).build())
+        .map_err(Failure::usage)?;
+    if !namespace.is_empty() {
+        return Ok(KfpV2::new(client, namespace));
+    }
+    match session.namespaces().await.map_err(Failure::service)?.as_slice() {
+        [only] => Ok(KfpV2::new(client, only)),
+        [] => Err(Failure::usage("this user owns no namespace: name one with --namespace")),
+        several => Err(Failure::usage(format!("this user has several namespaces, name one with --namespace: {}", several.join(", ")))),
+    }
+}
+
+fn build(
+    builder: orchestrator_core::OrchestratorBuilder,
+    mlflow: Option<mlflow_client::Client>,
+    flags: &Connection,
+    sandbox: Option<Sandbox>,
+    on_this_machine: bool,
+) -> Result<Connected, Failure> {
+    let builder = match &mlflow {
+        Some(client) => {
+            let tracker = MlflowTracker::new(client.clone());
+            builder.tracker(match &flags.mlflow_step_uri {
+                Some(uri) => tracker.step_uri(uri),
+                None => tracker,
+            })
+        }
+        None => builder,
+    };
+    Ok(Connected { orchestrator: builder.build()?, mlflow, sandbox, on_this_machine })
+}
+
+fn settings(flags: &Connection, on_this_machine: bool) -> Result<Settings, Failure> {
+    let path = match &flags.dataset_store {
+        Some(path) if on_this_machine => std::path::absolute(path).map_err(Failure::usage)?.display().to_string(),
+        Some(path) => path.clone(),
+        None if on_this_machine => bundled::dataset_store().display().to_string(),
+        None => "/mnt/datasets".to_owned(),
+    };
+    let store = match &flags.dataset_claim {
+        Some(claim) => DatasetStore::volume(claim, path),
+        None if on_this_machine => DatasetStore::folder(path),
+        None => DatasetStore::volume("datasets", path),
+    };
+    let mut settings = Settings::default().dataset_store(store).allow_local_repositories(on_this_machine);
+    if on_this_machine {
+        // Steps take a second or so; a person is watching.
+        settings = settings.poll_interval(Duration::from_millis(200));
+    }
+    if let Some(image) = &flags.image {
+        settings = settings.image(image);
+    }
+    Ok(settings)
+}
+
+fn mlflow(uri: &str, flags: &Connection) -> Result<mlflow_client::Client, Failure> {
+    let mut builder = mlflow_client::Client::builder(uri).map_err(Failure::usage)?.credentials_from_env().map_err(Failure::usage)?;
+    if let Some(pem) = ca(flags)? {
+        builder = builder.root_certificate_pem(&pem);
+    }
+    builder.build().map_err(Failure::usage)
+}
+
+fn ca(flags: &Connection) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(path) = &flags.ca_file else { return Ok(None) };
+    let pem = std::fs::read(path).map_err(|error| Failure::usage(format!("--ca-file {}: {error}", path.display())))?;
+    Ok(Some(pem))
+}
+
+/// The password of the environment, or of a prompt where somebody can answer it.
+///
+/// # Errors
+/// When there is neither.
+pub fn password() -> Result<SecretString, Failure> {
+    if let Ok(password) = std::env::var("KUBEFLOW_PASSWORD") {
+        if password.is_empty() {
+            return Err(Failure::usage("KUBEFLOW_PASSWORD is empty"));
+        }
+        return Ok(password.into());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage("set KUBEFLOW_PASSWORD: there is no terminal to ask for the password"));
+    }
+    let typed = rpassword::prompt_password("Password: ").map_err(|error| Failure::usage(format!("no password: {error}")))?;
+    Ok(typed.into())
+}
+
+fn is_loopback(url: &str) -> bool {
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Repository and commit that the flags name: both, or the bundled repository.
+///
+/// # Errors
+/// When the commit is missing.
+pub fn repository(work: &Work, on_this_machine: bool) -> Result<Repository, Failure> {
+    match (&work.git_repository, &work.git_sha) {
+        (Some(url), Some(sha)) => Ok(Repository { url: address(url, on_this_machine), sha: sha.clone() }),
+        (Some(_), None) => Err(Failure::usage("--git-repository needs --git-sha: the full id of a commit (git rev-parse HEAD)")),
+        (None, _) if !on_this_machine => {
+            Err(Failure::usage("name your model's repository: --git-repository URL --git-sha SHA (the bundled one is on this machine only)"))
+        }
+        (None, sha) => {
+            let bundled = bundled::repository()?;
+            Ok(Repository { sha: sha.clone().unwrap_or(bundled.sha), url: bundled.url })
+        }
+    }
+}
+
+/// A folder of this machine becomes the address that git knows it by.
+fn address(text: &str, on_this_machine: bool) -> String {
+    if on_this_machine && !text.contains("://") {
+        let url = std::fs::canonicalize(text).ok().filter(|path| path.is_dir()).and_then(|path| Url::from_file_path(path).ok());
+        if let Some(url) = url {
+            return url.to_string();
+        }
+    }
+    text.to_owned()
+}

@@ -1,0 +1,1 @@
+//! Kubeflow Pipelines through its v2beta1 API.
