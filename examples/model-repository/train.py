@@ -55,15 +55,13 @@ def main():
     print(f"training on {len(rows)} penguins ({incomplete} left out: not completely measured)")
     model = fit(rows, options.learning_rate, options.epochs, options.l2, options.seed)
     os.makedirs(options.model_dir, exist_ok=True)
+    # The choices that shaped the model, without the paths of this machine.
+    chosen = {name: getattr(options, name) for name in ("seed", "learning_rate", "epochs", "l2")}
     with open(f"{options.model_dir}/model.json", "w", encoding="utf-8") as out:
-        json.dump({**model, "features": penguins.FEATURES, "parameters": vars_of(options)}, out, indent=1)
+        json.dump({**model, "features": penguins.FEATURES, "parameters": chosen}, out, indent=1)
         out.write("\n")
     print(f"model of {len(model['classes'])} species written")
 
-
-def vars_of(options):
-    """The choices that shaped the model, without the paths of this machine."""
-    return {name: getattr(options, name) for name in ("seed", "learning_rate", "epochs", "l2")}
 
 
 if __name__ == "__main__":
