@@ -1,2 +1,102 @@
-//! sandbox
-fn main() {}
+//! A mocked Kubeflow on loopback, until it is ended: gateway with login, Kubeflow Pipelines, MLflow.
+//!
+//!     cargo run --example sandbox -- --port 8080
+//!
+//! The first line of standard output is one JSON object that says where everything is.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use dex_auth::testing::Release;
+use examples::exit::{Failure, end};
+use examples::job::interrupts;
+use examples::progress::say;
+use kfp_client::testing::Generation;
+use orchestrator_core::testing::Sandbox;
+
+/// Runs a mocked Kubeflow on loopback.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Port of the gateway; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Kubeflow release whose gateway and login are imitated.
+    #[arg(long, value_enum, default_value = "1.11")]
+    release: ReleaseName,
+    /// Generation of the Kubeflow Pipelines API server.
+    #[arg(long, value_enum, default_value = "2.17")]
+    kfp: GenerationName,
+    /// Kubeflow Pipelines without users and namespaces.
+    #[arg(long)]
+    single_user: bool,
+    /// How long a session lives.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    session_ttl: Option<u64>,
+    /// Runs advance by the clock; nothing is executed.
+    #[arg(long)]
+    simulate: bool,
+    /// The namespace that the user owns.
+    #[arg(long, default_value = "team-a")]
+    namespace: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ReleaseName {
+    #[value(name = "1.8")]
+    V1_8,
+    #[value(name = "1.9")]
+    V1_9,
+    #[value(name = "1.11")]
+    V1_11,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum GenerationName {
+    #[value(name = "2.17")]
+    V2_17,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    end(run(arguments).await)
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut interrupts = interrupts();
+    let mut builder = Sandbox::builder()
+        .port(arguments.port)
+        .release(match arguments.release {
+            ReleaseName::V1_8 => Release::Kubeflow1_8,
+            ReleaseName::V1_9 => Release::Kubeflow1_9,
+            ReleaseName::V1_11 => Release::Kubeflow1_11,
+        })
+        .generation(match arguments.kfp {
+            GenerationName::V2_17 => Generation::V2_17,
+        })
+        .single_user(arguments.single_user)
+        .simulate(arguments.simulate)
+        .namespace(&arguments.namespace);
+    if let Some(seconds) = arguments.session_ttl {
+        builder = builder.session_ttl(Duration::from_secs(seconds));
+    }
+    let sandbox = builder.start().await.map_err(Failure::usage)?;
+    let line = serde_json::json!({
+        "url": sandbox.url(),
+        "kfp_url": sandbox.kfp_url(),
+        "kfp_direct_url": sandbox.kfp_direct_url(),
+        "mlflow_url": sandbox.mlflow_url(),
+        "username": sandbox.username(),
+        "password": sandbox.password(),
+        "namespace": sandbox.namespace(),
+    });
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::failed(format!("cannot write the addresses: {error}")))?;
+    say("serving until it is interrupted (Ctrl-C)");
+    interrupts.recv().await;
+    Ok(())
+}

@@ -63,6 +63,5 @@ def main():
     print(f"model of {len(model['classes'])} species written")
 
 
-
 if __name__ == "__main__":
     main()

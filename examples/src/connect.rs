@@ -26,6 +26,8 @@ pub struct Connected {
     pub sandbox: Option<Sandbox>,
     /// Whether steps run on this machine, so that they see its folders.
     pub on_this_machine: bool,
+    /// Whether a run goes on when this program ends.
+    pub outlives: bool,
 }
 
 /// Connects as the flags say.
@@ -93,7 +95,7 @@ async fn kfp_v2(url: &str, credentials: Credentials, namespace: &str, flags: &Co
         session = session.root_certificate_pem(&pem);
     }
     let session = session.build().map_err(Failure::usage)?;
-    session.login().await.map_err(Failure::service)?;
+    session.login().await.map_err(login_failure)?;
     let base = format!("{}/pipeline", url.trim_end_matches('/'));
     let client = kfp_client::Client::builder(&base)
         .and_then(|builder| builder.http(session.http_client()).build())
@@ -125,7 +127,8 @@ fn build(
         }
         None => builder,
     };
-    Ok(Connected { orchestrator: builder.build()?, mlflow, sandbox, on_this_machine })
+    let outlives = flags.engine == EngineName::KfpV2 && sandbox.is_none();
+    Ok(Connected { orchestrator: builder.build()?, mlflow, sandbox, on_this_machine, outlives })
 }
 
 fn settings(flags: &Connection, on_this_machine: bool) -> Result<Settings, Failure> {
@@ -163,6 +166,11 @@ fn ca(flags: &Connection) -> Result<Option<Vec<u8>>, Failure> {
     let Some(path) = &flags.ca_file else { return Ok(None) };
     let pem = std::fs::read(path).map_err(|error| Failure::usage(format!("--ca-file {}: {error}", path.display())))?;
     Ok(Some(pem))
+}
+
+/// Why a login failed: a wrong address or setting is the user's turn, everything else the service's.
+pub fn login_failure(error: dex_auth::Error) -> Failure {
+    if error.is_config() { Failure::usage(error) } else { Failure::service(error) }
 }
 
 /// The password of the environment, or of a prompt where somebody can answer it.

@@ -50,7 +50,8 @@ pub async fn follow(mut run: Run) -> Result<RunRecord, Failure> {
     Ok(run.wait().await?)
 }
 
-fn failed(record: &RunRecord) -> Failure {
+/// Why a run did not succeed, after showing the last lines of the step that failed.
+pub fn failed(record: &RunRecord) -> Failure {
     if let Some(failure) = &record.failure {
         if !failure.log.is_empty() {
             say(&format!("the last lines of the step {}:", failure.step.as_deref().unwrap_or("-")));
@@ -64,7 +65,7 @@ fn failed(record: &RunRecord) -> Failure {
 }
 
 /// Every Ctrl-C and SIGTERM from now on. Listening goes on between two receptions, so none is missed.
-fn interrupts() -> mpsc::Receiver<()> {
+pub fn interrupts() -> mpsc::Receiver<()> {
     let (sender, receiver) = mpsc::channel(2);
     tokio::spawn(async move {
         loop {

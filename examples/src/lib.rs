@@ -7,4 +7,5 @@ pub mod exit;
 pub mod flags;
 pub mod job;
 pub mod progress;
+pub mod requests;
 pub mod summary;
