@@ -18,6 +18,7 @@
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::missing_panics_doc,
     reason = "to panic is how these functions report, as the front of the module says"
 )]
@@ -67,8 +68,12 @@ pub async fn it_is_ready(engine: &dyn Engine) {
 
 /// Directories that steps write are where later steps look for them; times stand in order.
 pub async fn artifacts_are_handed_on(engine: &dyn Engine) {
-    let make = sh("make", "mkdir -p \"$1/deep\" && printf 'some text' > \"$1/deep/file\"", [Word::Output("thing".into())])
-        .output("thing");
+    let make = sh(
+        "make",
+        "mkdir -p \"$1/deep\" && printf 'some text' > \"$1/deep/file\"",
+        [Word::Output("thing".into())],
+    )
+    .output("thing");
     let copy = sh(
         "copy",
         "mkdir -p \"$2\" && cp -r \"$1/deep\" \"$2/copied\"",
@@ -78,7 +83,10 @@ pub async fn artifacts_are_handed_on(engine: &dyn Engine) {
     let both = sh(
         "both",
         "test \"$(cat \"$1/deep/file\")\" = 'some text' && cmp \"$1/deep/file\" \"$2/copied/file\"",
-        [Word::Input(make.output_ref("thing")), Word::Input(copy.output_ref("copy"))],
+        [
+            Word::Input(make.output_ref("thing")),
+            Word::Input(copy.output_ref("copy")),
+        ],
     );
     // The order of adding is not the order of running.
     let case = Case::start(engine, workflow().step(both).step(copy).step(make)).await;
@@ -88,9 +96,15 @@ pub async fn artifacts_are_handed_on(engine: &dyn Engine) {
     let mut last_end = None;
     for step in &status.steps {
         assert_eq!(step.state, StepState::Succeeded, "{status:?}");
-        assert!(step.started_at.is_some() && step.finished_at.is_some(), "no times: {step:?}");
+        assert!(
+            step.started_at.is_some() && step.finished_at.is_some(),
+            "no times: {step:?}"
+        );
         assert!(step.started_at <= step.finished_at, "{step:?}");
-        assert!(last_end <= step.started_at, "begun before the step before it had ended: {status:?}");
+        assert!(
+            last_end <= step.started_at,
+            "begun before the step before it had ended: {status:?}"
+        );
         last_end = step.finished_at;
     }
     case.delete().await;
@@ -100,14 +114,24 @@ pub async fn artifacts_are_handed_on(engine: &dyn Engine) {
 pub async fn steps_wait_for_all_before_them(engine: &dyn Engine) {
     let first = sh("first", "true", []);
     let branches = ["left", "middle", "right"].map(|name| sh(name, "true", []).after(&first.name));
-    let last = branches.iter().fold(sh("last", "true", []), |last, branch| last.after(&branch.name));
-    let all = branches.into_iter().fold(workflow().step(last).step(first), Workflow::step);
+    let last = branches
+        .iter()
+        .fold(sh("last", "true", []), |last, branch| last.after(&branch.name));
+    let all = branches
+        .into_iter()
+        .fold(workflow().step(last).step(first), Workflow::step);
     let case = Case::start(engine, all).await;
     let status = case.ends(RunState::Succeeded).await;
-    assert!(status.steps.iter().all(|step| step.state == StepState::Succeeded), "{status:?}");
+    assert!(
+        status.steps.iter().all(|step| step.state == StepState::Succeeded),
+        "{status:?}"
+    );
     let last = status.steps.last().unwrap();
     assert_eq!(last.name.as_str(), "last");
-    assert!(status.steps.iter().all(|step| step.finished_at <= last.finished_at), "{status:?}");
+    assert!(
+        status.steps.iter().all(|step| step.finished_at <= last.finished_at),
+        "{status:?}"
+    );
     case.delete().await;
 }
 
@@ -124,10 +148,9 @@ pub async fn parameters_arrive_unchanged(engine: &dyn Engine) {
     let name = |index: usize| format!("p-{index}");
     let words = (0..HOSTILE.len()).map(|index| Word::Parameter(name(index)));
     let step = expecting("parameters", &HOSTILE, words);
-    let with_parameters = HOSTILE
-        .iter()
-        .enumerate()
-        .fold(workflow(), |workflow, (index, value)| workflow.parameter(name(index), *value));
+    let with_parameters = HOSTILE.iter().enumerate().fold(workflow(), |workflow, (index, value)| {
+        workflow.parameter(name(index), *value)
+    });
     let case = Case::start(engine, with_parameters.step(step)).await;
     case.ends(RunState::Succeeded).await;
     case.delete().await;
@@ -140,8 +163,11 @@ pub async fn environment_arrives_unchanged(engine: &dyn Engine) {
                 got = [os.environ.get('WORD_%d' % i) for i in range(len(want))]\n\
                 print(ascii(got))\n\
                 sys.exit(got != want)";
-    let step = python("environment", read, [hex(&HOSTILE)]);
-    let step = HOSTILE.iter().enumerate().fold(step, |step, (index, text)| step.env(format!("WORD_{index}"), *text));
+    let step = python("environment", read, [hidden(&HOSTILE)]);
+    let step = HOSTILE
+        .iter()
+        .enumerate()
+        .fold(step, |step, (index, text)| step.env(format!("WORD_{index}"), *text));
     let case = Case::start(engine, workflow().step(step)).await;
     case.ends(RunState::Succeeded).await;
     case.delete().await;
@@ -157,7 +183,12 @@ pub async fn a_failure_skips_what_needs_it(engine: &dyn Engine) {
     let status = case.ends(RunState::Failed).await;
     assert_eq!(
         states(&status),
-        [StepState::Succeeded, StepState::Failed, StepState::Skipped, StepState::Skipped],
+        [
+            StepState::Succeeded,
+            StepState::Failed,
+            StepState::Skipped,
+            StepState::Skipped
+        ],
         "{status:?}"
     );
     case.logs_contain(1, &["to standard output", "to standard error"]).await;
@@ -211,27 +242,40 @@ pub async fn the_exit_step_runs_after_failure(engine: &dyn Engine) {
     exit_step(engine, "exit 1", RunState::Failed, "Failed").await;
 }
 
-async fn exit_step(engine: &dyn Engine, script: &str, state: RunState, word: &str) {
+async fn exit_step(engine: &dyn Engine, script: &str, state: RunState, told: &str) {
     let work = sh("work", script, []);
-    let told = "import json, sys\n\
-                got = sys.argv[1]\n\
-                got = json.loads(got).get('state', '') if got.startswith('{') else got\n\
-                print('told', got)\n\
-                sys.exit(got.lower() != sys.argv[2].lower())";
-    let exit = python("at-exit", told, [Word::FinalStatus, word.into()]);
+    let check = "import json, sys\n\
+                 got = sys.argv[1]\n\
+                 got = json.loads(got).get('state', '') if got.startswith('{') else got\n\
+                 print('told', got)\n\
+                 sys.exit(got.lower() != sys.argv[2].lower())";
+    let exit = python("at-exit", check, [Word::FinalStatus, told.into()]);
     let workflow = workflow().step(work).exit_step(exit);
-    let Some(case) = Case::start_if(engine, Capability::ExitStep, workflow).await else { return };
+    let Some(case) = Case::start_if(engine, Capability::ExitStep, workflow).await else {
+        return;
+    };
     let status = case.ends(state).await;
     let exit = status.steps.last().unwrap();
-    assert_eq!((exit.name.as_str(), exit.state), ("at-exit", StepState::Succeeded), "{}", case.explain(&status).await);
+    assert_eq!(
+        (exit.name.as_str(), exit.state),
+        ("at-exit", StepState::Succeeded),
+        "{}",
+        case.explain(&status).await
+    );
     assert!(status.steps[0].finished_at <= exit.finished_at, "{status:?}");
     case.delete().await;
 }
 
 /// Steps whose condition does not hold are skipped, and that is no failure.
 pub async fn conditions_decide(engine: &dyn Engine) {
-    let equals = |value: &str| Condition::Equals { parameter: "mode".into(), value: value.into() };
-    let differs = |value: &str| Condition::NotEquals { parameter: "mode".into(), value: value.into() };
+    let equals = |value: &str| Condition::Equals {
+        parameter: "mode".into(),
+        value: value.into(),
+    };
+    let differs = |value: &str| Condition::NotEquals {
+        parameter: "mode".into(),
+        value: value.into(),
+    };
     let first = sh("first", "true", []);
     let steps = [
         sh("same", "true", []).when(equals("it's \"on\"")),
@@ -239,9 +283,12 @@ pub async fn conditions_decide(engine: &dyn Engine) {
         sh("not-same", "true", []).when(differs("it's \"on\"")),
         sh("not-other", "true", []).when(differs("off")).after(&first.name),
     ];
-    let workflow =
-        steps.into_iter().fold(workflow().parameter("mode", "it's \"on\"").step(first), Workflow::step);
-    let Some(case) = Case::start_if(engine, Capability::Conditions, workflow).await else { return };
+    let workflow = steps
+        .into_iter()
+        .fold(workflow().parameter("mode", "it's \"on\"").step(first), Workflow::step);
+    let Some(case) = Case::start_if(engine, Capability::Conditions, workflow).await else {
+        return;
+    };
     let status = case.ends(RunState::Succeeded).await;
     let expected = [
         StepState::Succeeded,
@@ -258,7 +305,9 @@ pub async fn conditions_decide(engine: &dyn Engine) {
 pub async fn failed_steps_are_started_again(engine: &dyn Engine) {
     // What one attempt leaves behind is not there for the next, so time tells them apart.
     let step = python("flaky", FAIL_UNTIL, [since_epoch(Duration::from_secs(1)).into()]).retries(12);
-    let Some(case) = Case::start_if(engine, Capability::Retries, workflow().step(step)).await else { return };
+    let Some(case) = Case::start_if(engine, Capability::Retries, workflow().step(step)).await else {
+        return;
+    };
     let status = case.ends(RunState::Succeeded).await;
     assert_eq!(states(&status), [StepState::Succeeded]);
     case.delete().await;
@@ -267,7 +316,9 @@ pub async fn failed_steps_are_started_again(engine: &dyn Engine) {
 /// A step that fails every time fails in the end.
 pub async fn retries_come_to_an_end(engine: &dyn Engine) {
     let step = sh("hopeless", "exit 1", []).retries(1);
-    let Some(case) = Case::start_if(engine, Capability::Retries, workflow().step(step)).await else { return };
+    let Some(case) = Case::start_if(engine, Capability::Retries, workflow().step(step)).await else {
+        return;
+    };
     let status = case.ends(RunState::Failed).await;
     assert_eq!(states(&status), [StepState::Failed]);
     case.delete().await;
@@ -297,11 +348,17 @@ pub async fn a_cancelled_run_is_cancelled(engine: &dyn Engine) {
     // Twice is as good as once.
     engine.cancel(&case.run).await.unwrap();
     let between = case.describe().await.state;
-    assert!(matches!(between, RunState::Cancelling | RunState::Cancelled), "{between}");
+    assert!(
+        matches!(between, RunState::Cancelling | RunState::Cancelled),
+        "{between}"
+    );
     let status = case.ends(RunState::Cancelled).await;
     assert_eq!(status.steps[0].state, StepState::Succeeded, "{status:?}");
     assert_eq!(status.steps[1].state, StepState::Cancelled, "{status:?}");
-    assert!(matches!(status.steps[2].state, StepState::Cancelled | StepState::Skipped), "{status:?}");
+    assert!(
+        matches!(status.steps[2].state, StepState::Cancelled | StepState::Skipped),
+        "{status:?}"
+    );
     case.delete().await;
 }
 
@@ -312,18 +369,31 @@ pub async fn the_same_id_starts_one_run(engine: &dyn Engine) {
     let (first, second) = tokio::join!(engine.submit(&submission), engine.submit(&submission));
     first.unwrap();
     second.unwrap();
-    let case = Case { engine, run: submission.run_id.clone(), workflow: one };
+    let case = Case {
+        engine,
+        run: submission.run_id.clone(),
+        workflow: one,
+    };
     let status = case.ends(RunState::Succeeded).await;
     case.logs_contain(0, &["run"]).await;
     engine.submit(&submission).await.unwrap();
     let later = case.describe().await;
-    assert_eq!((later.state, &later.steps), (status.state, &status.steps), "it was started again");
+    assert_eq!(
+        (later.state, &later.steps),
+        (status.state, &status.steps),
+        "it was started again"
+    );
     case.delete().await;
 }
 
 /// Retrying a failed run runs what failed and what was skipped, and keeps what succeeded.
 pub async fn a_failed_run_can_be_retried(engine: &dyn Engine) {
-    let make = sh("make", "mkdir -p \"$1\" && echo kept > \"$1/file\"", [Word::Output("thing".into())]).output("thing");
+    let make = sh(
+        "make",
+        "mkdir -p \"$1\" && echo kept > \"$1/file\"",
+        [Word::Output("thing".into())],
+    )
+    .output("thing");
     let from = Duration::from_secs(2);
     let submitted = Instant::now();
     let fail = python("fail", FAIL_UNTIL, [since_epoch(from).into()]).after(&make.name);
@@ -332,8 +402,13 @@ pub async fn a_failed_run_can_be_retried(engine: &dyn Engine) {
     let failed = case.ends(RunState::Failed).await;
     tokio::time::sleep(from.saturating_sub(submitted.elapsed())).await;
     engine.retry(&case.run).await.unwrap();
-    let status = case.comes_to("success", |status| status.state == RunState::Succeeded).await;
-    assert!(status.steps.iter().all(|step| step.state == StepState::Succeeded), "{status:?}");
+    let status = case
+        .comes_to("success", |status| status.state == RunState::Succeeded)
+        .await;
+    assert!(
+        status.steps.iter().all(|step| step.state == StepState::Succeeded),
+        "{status:?}"
+    );
     assert_eq!(status.steps[0], failed.steps[0], "what had succeeded ran again");
     case.delete().await;
 }
@@ -341,7 +416,8 @@ pub async fn a_failed_run_can_be_retried(engine: &dyn Engine) {
 /// What is deleted is not found any more, even if it was running.
 pub async fn a_deleted_run_is_gone(engine: &dyn Engine) {
     let case = Case::start(engine, workflow().step(sh("long", "sleep 100", []))).await;
-    case.comes_to("its step", |status| status.state == RunState::Running).await;
+    case.comes_to("its step", |status| status.state == RunState::Running)
+        .await;
     engine.delete(&case.run).await.unwrap();
     let gone = engine.describe(&case.run, &case.workflow).await;
     assert!(matches!(gone, Err(EngineError::NotFound { .. })), "{gone:?}");
@@ -360,26 +436,50 @@ pub async fn unknown_runs_are_not_found(engine: &dyn Engine) {
         engine.logs(&run, &name, 5).await.err(),
     ];
     for (index, answer) in answers.iter().enumerate() {
-        assert!(matches!(answer, Some(EngineError::NotFound { run: named, .. }) if *named == run), "{index}: {answer:?}");
+        assert!(
+            matches!(answer, Some(EngineError::NotFound { run: named, .. }) if *named == run),
+            "{index}: {answer:?}"
+        );
     }
 }
 
 /// What the engine cannot do is refused with the name of what it lacks, and nothing begins.
 pub async fn what_it_cannot_do_is_refused(engine: &dyn Engine) {
     let any = || sh("any", "true", []);
-    let secret = EnvValue::Secret(SecretRef { name: "contract".into(), key: "any".into() });
-    let condition = Condition::Equals { parameter: "p".into(), value: "v".into() };
-    let limited = Resources { cpu_limit: Some("1".into()), ..Resources::default() };
+    let secret = EnvValue::Secret(SecretRef {
+        name: "contract".into(),
+        key: "any".into(),
+    });
+    let condition = Condition::Equals {
+        parameter: "p".into(),
+        value: "v".into(),
+    };
+    let limited = Resources {
+        cpu_limit: Some("1".into()),
+        ..Resources::default()
+    };
     let mut heavy = any();
     heavy.resources = limited;
     let demanding = [
-        (Capability::Conditions, workflow().parameter("p", "v").step(any().when(condition))),
-        (Capability::ExitStep, workflow().step(any()).exit_step(sh("exit", "true", []))),
+        (
+            Capability::Conditions,
+            workflow().parameter("p", "v").step(any().when(condition)),
+        ),
+        (
+            Capability::ExitStep,
+            workflow().step(any()).exit_step(sh("exit", "true", [])),
+        ),
         (Capability::Resources, workflow().step(heavy)),
         (Capability::Retries, workflow().step(any().retries(1))),
         (Capability::Secrets, workflow().step(any().env("SECRET", secret))),
-        (Capability::Timeouts, workflow().step(any().timeout(Duration::from_secs(60)))),
-        (Capability::Volumes, workflow().step(any().volume(Volume::new("contract", "/mnt/contract")))),
+        (
+            Capability::Timeouts,
+            workflow().step(any().timeout(Duration::from_secs(60))),
+        ),
+        (
+            Capability::Volumes,
+            workflow().step(any().volume(Volume::new("contract", "/mnt/contract"))),
+        ),
     ];
     for (capability, workflow) in demanding {
         if !engine.capabilities().has(capability) {
@@ -391,12 +491,19 @@ pub async fn what_it_cannot_do_is_refused(engine: &dyn Engine) {
 /// A broken workflow is refused as such, and nothing begins.
 pub async fn broken_workflows_are_refused(engine: &dyn Engine) {
     let one = sh("one", "true", []);
-    let broken = [workflow(), workflow().step(one.clone()).step(one.clone()), workflow().step(one.clone().after(&one.name))];
+    let broken = [
+        workflow(),
+        workflow().step(one.clone()).step(one.clone()),
+        workflow().step(one.clone().after(&one.name)),
+    ];
     for workflow in broken {
         let submission = Submission::new(EngineRunId::random(), "contract", workflow.clone());
         let answer = engine.submit(&submission).await;
         let reason: Option<WorkflowError> = workflow.order().err();
-        assert!(matches!(&answer, Err(EngineError::Workflow(error)) if Some(error) == reason.as_ref()), "{answer:?}");
+        assert!(
+            matches!(&answer, Err(EngineError::Workflow(error)) if Some(error) == reason.as_ref()),
+            "{answer:?}"
+        );
         let gone = engine.describe(&submission.run_id, &workflow).await;
         assert!(matches!(gone, Err(EngineError::NotFound { .. })), "{gone:?}");
     }
@@ -405,16 +512,20 @@ pub async fn broken_workflows_are_refused(engine: &dyn Engine) {
 /// Steps find the value of a secret in their environment. The platform of the engine must have the secret.
 pub async fn secrets_reach_steps(engine: &dyn Engine, secret: &SecretRef, value: &str) {
     let read = "import os, sys\nsys.exit(os.environ.get('SECRET') != bytes.fromhex(sys.argv[1]).decode())";
-    let digits: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let step = python("secret", read, [digits.into()]).env("SECRET", EnvValue::Secret(secret.clone()));
-    let Some(case) = Case::start_if(engine, Capability::Secrets, workflow().step(step)).await else { return };
+    let step = python("secret", read, [hex(value.as_bytes())]).env("SECRET", EnvValue::Secret(secret.clone()));
+    let Some(case) = Case::start_if(engine, Capability::Secrets, workflow().step(step)).await else {
+        return;
+    };
     case.ends(RunState::Succeeded).await;
     case.delete().await;
 }
 
 /// A step whose secret is not there never runs: the run is refused, or fails.
 pub async fn a_missing_secret_stops_the_step(engine: &dyn Engine) {
-    let secret = SecretRef { name: "there-is-no-such-secret".into(), key: "key".into() };
+    let secret = SecretRef {
+        name: "there-is-no-such-secret".into(),
+        key: "key".into(),
+    };
     let step = sh("secret", "echo it runs", []).env("SECRET", EnvValue::Secret(secret));
     if !engine.capabilities().has(Capability::Secrets) {
         return refused(engine, workflow().step(step), Capability::Secrets).await;
@@ -425,9 +536,16 @@ pub async fn a_missing_secret_stops_the_step(engine: &dyn Engine) {
         Err(EngineError::Failed { message, .. }) => assert!(message.contains("there-is-no-such-secret"), "{message}"),
         Err(error) => panic!("it was refused for another reason: {error}"),
         Ok(()) => {
-            let case = Case { engine, run: submission.run_id, workflow };
+            let case = Case {
+                engine,
+                run: submission.run_id,
+                workflow,
+            };
             case.ends(RunState::Failed).await;
-            let log = engine.logs(&case.run, &case.workflow.steps[0].name, 10).await.unwrap_or_default();
+            let log = engine
+                .logs(&case.run, &case.workflow.steps[0].name, 10)
+                .await
+                .unwrap_or_default();
             assert!(!log.lines.iter().any(|line| line == "it runs"), "{log:?}");
             case.delete().await;
         }
@@ -439,9 +557,13 @@ pub async fn a_missing_secret_stops_the_step(engine: &dyn Engine) {
 pub async fn volumes_are_shared(engine: &dyn Engine, volume: &Volume) {
     let file = format!("{}/contract-{}", volume.mount_path, EngineRunId::random());
     let write = sh("write", "echo here > \"$1\"", [file.as_str().into()]).volume(volume.clone());
-    let read = sh("read", "grep here \"$1\" && rm \"$1\"", [file.into()]).volume(volume.clone()).after(&write.name);
+    let read = sh("read", "grep here \"$1\" && rm \"$1\"", [file.into()])
+        .volume(volume.clone())
+        .after(&write.name);
     let workflow = workflow().step(write).step(read);
-    let Some(case) = Case::start_if(engine, Capability::Volumes, workflow).await else { return };
+    let Some(case) = Case::start_if(engine, Capability::Volumes, workflow).await else {
+        return;
+    };
     case.ends(RunState::Succeeded).await;
     case.delete().await;
 }
@@ -463,11 +585,17 @@ fn step(name: &str, command: impl IntoIterator<Item = Word>) -> Step {
 }
 
 fn sh(name: &str, script: &str, arguments: impl IntoIterator<Item = Word>) -> Step {
-    step(name, ["sh", "-c", script, "sh"].map(Word::from).into_iter().chain(arguments))
+    step(
+        name,
+        ["sh", "-c", script, "sh"].map(Word::from).into_iter().chain(arguments),
+    )
 }
 
 fn python(name: &str, script: &str, arguments: impl IntoIterator<Item = Word>) -> Step {
-    step(name, ["python3", "-c", script].map(Word::from).into_iter().chain(arguments))
+    step(
+        name,
+        ["python3", "-c", script].map(Word::from).into_iter().chain(arguments),
+    )
 }
 
 /// A step that fails unless `words` arrive as `expected`.
@@ -476,13 +604,21 @@ fn expecting(name: &str, expected: &[&str], words: impl IntoIterator<Item = Word
                  want = json.loads(bytes.fromhex(sys.argv[1]))\n\
                  print(ascii(sys.argv[2:]))\n\
                  sys.exit(sys.argv[2:] != want)";
-    python(name, check, [hex(expected)].into_iter().chain(words))
+    python(name, check, [hidden(expected)].into_iter().chain(words))
 }
 
 /// Texts in a form that nothing on the way can take for anything else.
-fn hex(texts: &[&str]) -> Word {
-    let json = serde_json::to_vec(texts).unwrap();
-    json.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+fn hidden(texts: &[&str]) -> Word {
+    hex(&serde_json::to_vec(texts).unwrap())
+}
+
+fn hex(bytes: &[u8]) -> Word {
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap();
+    let digits: String = bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect();
+    digits.into()
 }
 
 fn states(status: &EngineRunStatus) -> Vec<StepState> {
@@ -510,7 +646,11 @@ impl<'a> Case<'a> {
     async fn start(engine: &'a dyn Engine, workflow: Workflow) -> Self {
         let submission = Submission::new(EngineRunId::random(), "contract", workflow);
         engine.submit(&submission).await.unwrap();
-        Self { engine, run: submission.run_id, workflow: submission.workflow }
+        Self {
+            engine,
+            run: submission.run_id,
+            workflow: submission.workflow,
+        }
     }
 
     /// Starts the run if the engine can do what it needs, and otherwise checks that it is refused.
@@ -534,19 +674,26 @@ impl<'a> Case<'a> {
             if there(&status) {
                 return status;
             }
-            if begun.elapsed() > PATIENCE {
-                panic!("the run did not come to {what} in {PATIENCE:?}: {}", self.explain(&status).await);
-            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the run did not come to {what}: {}",
+                self.explain(&status).await
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     async fn ends(&self, state: RunState) -> EngineRunStatus {
         let status = self.comes_to("its end", |status| status.state.is_final()).await;
-        if status.state != state {
-            panic!("the run should be {state}: {}", self.explain(&status).await);
-        }
-        assert!(status.steps.iter().all(|step| step.state.is_final()), "the run has ended and a step not: {status:?}");
+        assert!(
+            status.state == state,
+            "the run should be {state}: {}",
+            self.explain(&status).await
+        );
+        assert!(
+            status.steps.iter().all(|step| step.state.is_final()),
+            "the run has ended and a step not: {status:?}"
+        );
         status
     }
 
@@ -559,7 +706,10 @@ impl<'a> Case<'a> {
             if lines.iter().all(|line| tail.lines.iter().any(|found| found == line)) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "the log of {name} lacks one of {lines:?}: {tail:?}");
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the log of {name} lacks one of {lines:?}: {tail:?}"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

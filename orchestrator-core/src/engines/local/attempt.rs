@@ -101,7 +101,11 @@ impl Attempt<'_> {
         if watched.is_err() {
             kill(group);
         }
-        let mut reader = Reader { output: Some(output), log, buffer: vec![0; 64 * 1024] };
+        let mut reader = Reader {
+            output: Some(output),
+            log,
+            buffer: vec![0; 64 * 1024],
+        };
         let stopped = match watched {
             Ok(()) => self.follow(group, control, &mut reader),
             Err(_) => None,
@@ -188,7 +192,8 @@ enum Stop {
 fn watch(group: Pid, waker: &PipeWriter) -> io::Result<()> {
     let mut waker = waker.try_clone()?;
     let wait = move || {
-        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+        while let Err(rustix::io::Errno::INTR) =
+            waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
         {}
         if let Err(error) = waker.write_all(&[ENDED]) {
             tracing::debug!(%error, "nobody waits for the end of a step");
@@ -227,13 +232,19 @@ impl Reader<'_, '_> {
             let mut fds = [control];
             let polled = poll(&mut fds, timeout.as_ref());
             let [control] = fds;
-            return Ready { control: polled.is_ok() && ready(&control), output: false };
+            return Ready {
+                control: polled.is_ok() && ready(&control),
+                output: false,
+            };
         };
         let mut fds = [control.clone(), PollFd::new(output, PollFlags::IN)];
         let polled = poll(&mut fds, timeout.as_ref()).is_ok();
         let output;
         [control, output] = fds;
-        Ready { control: polled && ready(&control), output: polled && ready(&output) }
+        Ready {
+            control: polled && ready(&control),
+            output: polled && ready(&output),
+        }
     }
 
     fn read(&mut self) {
@@ -246,7 +257,9 @@ impl Reader<'_, '_> {
 
     /// Copies what is left, without waiting long for processes that have left the group.
     fn drain(&mut self) {
-        let Some(deadline) = Instant::now().checked_add(LAST_WORDS) else { return };
+        let Some(deadline) = Instant::now().checked_add(LAST_WORDS) else {
+            return;
+        };
         while let Some(output) = &self.output {
             let mut fds = [PollFd::new(output, PollFlags::IN)];
             if !matches!(poll(&mut fds, Some(&until(deadline))), Ok(1..)) || deadline <= Instant::now() {
@@ -259,6 +272,11 @@ impl Reader<'_, '_> {
 
 /// At most an hour, because some systems refuse long times; whoever waits looks again.
 fn until(deadline: Instant) -> Timespec {
-    let left = deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(3600));
-    Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
+    let left = deadline
+        .saturating_duration_since(Instant::now())
+        .min(Duration::from_secs(3600));
+    Timespec {
+        tv_sec: left.as_secs().cast_signed(),
+        tv_nsec: left.subsec_nanos().into(),
+    }
 }

@@ -37,7 +37,12 @@ impl<'a> Log<'a> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        Ok(Self { folder: folder.to_owned(), file: Some(File::create(current(folder))?), written: 0, turning })
+        Ok(Self {
+            folder: folder.to_owned(),
+            file: Some(File::create(current(folder))?),
+            written: 0,
+            turning,
+        })
     }
 
     /// Adds to the log. A full disk must not stop the step, so errors end the log and nothing else.
@@ -71,7 +76,7 @@ pub(super) fn tail(folder: &Path, turning: &Mutex<()>, lines: usize) -> io::Resu
     let mut wanted = 64 * 1024;
     loop {
         let (bytes, whole) = last_bytes(&mut newer, &mut older, wanted)?;
-        if whole || wanted >= LONGEST_TAIL || bytes.iter().filter(|byte| **byte == b'\n').count() > lines {
+        if whole || wanted >= LONGEST_TAIL || bytes.split(|byte| *byte == b'\n').count() > lines + 1 {
             let text = String::from_utf8_lossy(&bytes);
             let from_line_start = match text.split_once('\n') {
                 Some((_, rest)) if !whole => rest,

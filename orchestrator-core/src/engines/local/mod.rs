@@ -17,8 +17,8 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use crate::{
-    Capabilities, Capability, Engine, EngineError, EngineRunId, EngineRunStatus, EnvValue, LogTail, SecretRef, StepName,
-    Submission, Workflow,
+    Capabilities, Capability, Engine, EngineError, EngineRunId, EngineRunStatus, EnvValue, LogTail, SecretRef,
+    StepName, Submission, Workflow,
 };
 
 use schedule::{Machine, Shared};
@@ -158,7 +158,13 @@ impl LocalBuilder {
     /// Makes a secret known, which steps then may have in their environment.
     #[must_use]
     pub fn secret(mut self, name: impl Into<String>, key: impl Into<String>, value: impl Into<SecretString>) -> Self {
-        self.secrets.insert(SecretRef { name: name.into(), key: key.into() }, value.into());
+        self.secrets.insert(
+            SecretRef {
+                name: name.into(),
+                key: key.into(),
+            },
+            value.into(),
+        );
         self
     }
 
@@ -171,16 +177,21 @@ impl LocalBuilder {
         if parallel == 0 {
             return Err(failed("parallel must be at least 1", None));
         }
-        let made = |error: io::Error| failed(format!("the work folder cannot be made: {error}"), Some(Box::new(error)));
-        let (work_dir, temporary) = match self.work_dir {
-            Some(path) => {
-                std::fs::create_dir_all(&path).map_err(made)?;
-                (path, None)
-            }
-            None => {
-                let folder = tempfile::Builder::new().prefix("orchestrator-").tempdir().map_err(made)?;
-                (folder.path().to_owned(), Some(folder))
-            }
+        let made = |error: io::Error| {
+            failed(
+                format!("the work folder cannot be made: {error}"),
+                Some(Box::new(error)),
+            )
+        };
+        let (work_dir, temporary) = if let Some(path) = self.work_dir {
+            std::fs::create_dir_all(&path).map_err(made)?;
+            (path, None)
+        } else {
+            let folder = tempfile::Builder::new()
+                .prefix("orchestrator-")
+                .tempdir()
+                .map_err(made)?;
+            (folder.path().to_owned(), Some(folder))
         };
         let machine = Machine {
             // Steps run in other folders, so that a relative path would mean something else to them.
@@ -190,7 +201,13 @@ impl LocalBuilder {
             secrets: self.secrets,
         };
         let shared = Arc::new(Shared::new(machine));
-        Ok(Local { _owner: Arc::new(Owner { shared: Arc::clone(&shared), _temporary: temporary }), shared })
+        Ok(Local {
+            _owner: Arc::new(Owner {
+                shared: Arc::clone(&shared),
+                _temporary: temporary,
+            }),
+            shared,
+        })
     }
 }
 
@@ -215,9 +232,14 @@ impl Engine for Local {
 
     async fn ready(&self) -> Result<(), EngineError> {
         self.blocking(|shared| {
-            let probe = tempfile::Builder::new().prefix(".ready-").tempfile_in(&shared.machine.work_dir);
+            let probe = tempfile::Builder::new()
+                .prefix(".ready-")
+                .tempfile_in(&shared.machine.work_dir);
             probe.map(drop).map_err(|error| {
-                failed(format!("the work folder cannot be written to: {error}"), Some(Box::new(error)))
+                failed(
+                    format!("the work folder cannot be written to: {error}"),
+                    Some(Box::new(error)),
+                )
             })
         })
         .await
@@ -228,12 +250,15 @@ impl Engine for Local {
         workflow.order()?;
         let lacking = self.capabilities().lacking(&workflow.required_capabilities());
         if !lacking.is_empty() {
-            return Err(EngineError::Unsupported { engine: NAME.to_owned(), lacking });
+            return Err(EngineError::Unsupported {
+                engine: NAME.to_owned(),
+                lacking,
+            });
         }
         let (run, workflow) = (submission.run_id.clone(), workflow.clone());
         self.blocking(move |shared| {
             check(&shared.machine, &run, &workflow)?;
-            shared.submit(run, workflow)
+            shared.submit(run, &workflow)
         })
         .await
     }
@@ -259,8 +284,12 @@ impl Engine for Local {
         let (run, step) = (run.clone(), step.clone());
         self.blocking(move |shared| {
             let folder = shared.step_folder(&run, &step)?;
-            log::tail(&folder, &shared.logs, lines)
-                .map_err(|error| failed(format!("the log of {step} cannot be read: {error}"), Some(Box::new(error))))
+            log::tail(&folder, &shared.logs, lines).map_err(|error| {
+                failed(
+                    format!("the log of {step} cannot be read: {error}"),
+                    Some(Box::new(error)),
+                )
+            })
         })
         .await
     }
@@ -270,7 +299,12 @@ impl Engine for Local {
 fn check(machine: &Machine, run: &EngineRunId, workflow: &Workflow) -> Result<(), EngineError> {
     let id = run.as_str();
     // The id becomes the name of a folder.
-    if id.is_empty() || id.len() > 100 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+    if id.is_empty()
+        || id.len() > 100
+        || !id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    {
         let message = format!("the run id {id:?} is not allowed: use 1 to 100 letters, digits, '-' and '_'");
         return Err(failed(message, None));
     }
@@ -294,7 +328,10 @@ fn check(machine: &Machine, run: &EngineRunId, workflow: &Workflow) -> Result<()
             if let EnvValue::Secret(secret) = value
                 && !machine.secrets.contains_key(secret)
             {
-                let message = format!("the step {name} wants the key {} of the secret {}, which is not known here", secret.key, secret.name);
+                let message = format!(
+                    "the step {name} wants the key {} of the secret {}, which is not known here",
+                    secret.key, secret.name
+                );
                 return Err(failed(message, None));
             }
         }
@@ -302,13 +339,17 @@ fn check(machine: &Machine, run: &EngineRunId, workflow: &Workflow) -> Result<()
     Ok(())
 }
 
-fn failed(
-    message: impl Into<String>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-) -> EngineError {
-    EngineError::Failed { engine: NAME.to_owned(), message: message.into(), source }
+fn failed(message: impl Into<String>, source: Option<Box<dyn std::error::Error + Send + Sync>>) -> EngineError {
+    EngineError::Failed {
+        engine: NAME.to_owned(),
+        message: message.into(),
+        source,
+    }
 }
 
 fn not_found(run: &EngineRunId) -> EngineError {
-    EngineError::NotFound { engine: NAME.to_owned(), run: run.clone() }
+    EngineError::NotFound {
+        engine: NAME.to_owned(),
+        run: run.clone(),
+    }
 }

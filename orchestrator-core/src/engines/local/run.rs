@@ -94,14 +94,26 @@ impl Run {
         for (index, run) in self.steps.iter_mut().enumerate() {
             if run.state == StepState::Pending {
                 let parameters = &self.workflow.parameters;
-                let holds = run.step.condition.as_ref().is_none_or(|condition| condition.holds(parameters));
+                let holds = run
+                    .step
+                    .condition
+                    .as_ref()
+                    .is_none_or(|condition| condition.holds(parameters));
                 let before: Vec<StepState> = if run.exit {
                     Vec::new()
                 } else {
-                    run.step.predecessors().iter().filter_map(|name| states.get(name).copied()).collect()
+                    run.step
+                        .predecessors()
+                        .iter()
+                        .filter_map(|name| states.get(name).copied())
+                        .collect()
                 };
                 let waits = run.exit && !states.values().all(|state| state.is_final());
-                if before.iter().any(|state| state.is_final() && *state != StepState::Succeeded) || !(holds || waits) {
+                if before
+                    .iter()
+                    .any(|state| state.is_final() && *state != StepState::Succeeded)
+                    || !(holds || waits)
+                {
                     run.state = StepState::Skipped;
                 } else if !waits && before.iter().all(|state| *state == StepState::Succeeded) && ready.is_none() {
                     ready = Some(index);
@@ -207,7 +219,10 @@ impl Run {
             Word::Input(input) => output_folder(&self.step_folder(&input.step), &input.output).into(),
             Word::Output(name) => output_folder(&self.step_folder(&step.name), name).into(),
             Word::FinalStatus => {
-                let failed = self.steps.iter().any(|step| !step.exit && step.state == StepState::Failed);
+                let failed = self
+                    .steps
+                    .iter()
+                    .any(|step| !step.exit && step.state == StepState::Failed);
                 OsString::from(if failed { "Failed" } else { "Succeeded" })
             }
         };

@@ -50,19 +50,24 @@ struct State {
 
 impl Shared {
     pub(super) fn new(machine: Machine) -> Self {
-        Self { machine, logs: Mutex::default(), state: Mutex::default(), ended: Condvar::new() }
+        Self {
+            machine,
+            logs: Mutex::default(),
+            state: Mutex::default(),
+            ended: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn submit(self: &Arc<Self>, id: EngineRunId, workflow: Workflow) -> Result<(), EngineError> {
+    pub(super) fn submit(self: &Arc<Self>, id: EngineRunId, workflow: &Workflow) -> Result<(), EngineError> {
         let order = workflow.order()?;
         let mut state = self.lock();
         match state.runs.get(&id) {
             Some(run) if run.deleted => return Err(failed(format!("the run {id} is being deleted"), None)),
-            Some(run) if run.workflow == workflow => return Ok(()),
+            Some(run) if run.workflow == *workflow => return Ok(()),
             Some(_) => return Err(failed(format!("there is a run {id} of another workflow already"), None)),
             None => {}
         }
@@ -71,13 +76,16 @@ impl Shared {
         fs::create_dir(&folder).map_err(|error| {
             let message = match error.kind() {
                 io::ErrorKind::AlreadyExists => {
-                    format!("the run {id} was started by another process: {} is there already", folder.display())
+                    format!(
+                        "the run {id} was started by another process: {} is there already",
+                        folder.display()
+                    )
                 }
                 _ => format!("the folder of the run {id} cannot be made: {error}"),
             };
             failed(message, Some(Box::new(error)))
         })?;
-        state.runs.insert(id.clone(), Run::new(&workflow, &order, folder));
+        state.runs.insert(id.clone(), Run::new(workflow, &order, folder));
         state.active.push(id);
         self.start_ready(&mut state);
         Ok(())
@@ -98,7 +106,12 @@ impl Shared {
         let run = state.run(id)?;
         match run.state() {
             crate::RunState::Failed | crate::RunState::Cancelled => {}
-            other => return Err(failed(format!("the run {id} is {other}: only what failed is run again"), None)),
+            other => {
+                return Err(failed(
+                    format!("the run {id} is {other}: only what failed is run again"),
+                    None,
+                ));
+            }
         }
         run.reset();
         if !state.active.contains(id) {
@@ -115,18 +128,23 @@ impl Shared {
         run.deleted = true;
         run.kill();
         let busy = |state: &mut State| state.runs.get(id).is_some_and(Run::is_busy);
-        let (mut state, waited) =
-            self.ended.wait_timeout_while(state, LAST_BREATH, busy).unwrap_or_else(PoisonError::into_inner);
+        let (mut state, waited) = self
+            .ended
+            .wait_timeout_while(state, LAST_BREATH, busy)
+            .unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             return Err(failed(format!("processes of the run {id} could not be killed"), None));
         }
-        let Some(run) = state.runs.remove(id) else { return Ok(()) };
+        let Some(run) = state.runs.remove(id) else {
+            return Ok(());
+        };
         state.active.retain(|other| other != id);
         drop(state);
         match fs::remove_dir_all(&run.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed(format!("the folder of the run {id} cannot be removed: {error}"), Some(Box::new(error))))
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(
+                format!("the folder of the run {id} cannot be removed: {error}"),
+                Some(Box::new(error)),
+            )),
             _ => Ok(()),
         }
     }
@@ -147,14 +165,21 @@ impl Shared {
         let mut state = self.lock();
         state.closed = true;
         state.runs.values().for_each(Run::kill);
-        let waited = self.ended.wait_timeout_while(state, Duration::from_secs(1), |state| state.running > 0);
+        let waited = self
+            .ended
+            .wait_timeout_while(state, Duration::from_secs(1), |state| state.running > 0);
         if waited.is_ok_and(|(_, waited)| waited.timed_out()) {
             tracing::warn!("processes of steps could not be killed in time");
         }
     }
 
     fn start_ready(self: &Arc<Self>, state: &mut State) {
-        let State { closed, running, runs, active } = state;
+        let State {
+            closed,
+            running,
+            runs,
+            active,
+        } = state;
         if *closed {
             return;
         }
@@ -194,14 +219,19 @@ impl Shared {
             control,
             waker,
         };
-        thread::Builder::new().name("step".to_owned()).spawn(move || task.run())?;
+        thread::Builder::new()
+            .name("step".to_owned())
+            .spawn(move || task.run())?;
         Ok(asks)
     }
 }
 
 impl State {
     fn run(&mut self, id: &EngineRunId) -> Result<&mut Run, EngineError> {
-        self.runs.get_mut(id).filter(|run| !run.deleted).ok_or_else(|| not_found(id))
+        self.runs
+            .get_mut(id)
+            .filter(|run| !run.deleted)
+            .ok_or_else(|| not_found(id))
     }
 }
 
@@ -235,7 +265,10 @@ impl Task {
             if !self.is_wanted() {
                 return End::Stopped;
             }
-            match self.attempt().unwrap_or_else(|error| End::Failed(format!("could not be prepared: {error}"))) {
+            match self
+                .attempt()
+                .unwrap_or_else(|error| End::Failed(format!("could not be prepared: {error}")))
+            {
                 End::Failed(why) if left > 0 => {
                     tracing::debug!(run = %self.run, step = %self.step.name, why, left, "an attempt failed");
                     left -= 1;
@@ -247,7 +280,11 @@ impl Task {
 
     fn is_wanted(&self) -> bool {
         let state = self.shared.lock();
-        !state.closed && state.runs.get(&self.run).is_some_and(|run| !run.cancelled && !run.deleted)
+        !state.closed
+            && state
+                .runs
+                .get(&self.run)
+                .is_some_and(|run| !run.cancelled && !run.deleted)
     }
 
     fn attempt(&self) -> io::Result<End> {
@@ -262,7 +299,9 @@ impl Task {
             fs::create_dir(output_folder(&self.folder, output))?;
         }
         // Not below the step's folder: sockets are made in it, and their paths may have only some 100 bytes.
-        let temporary = tempfile::Builder::new().prefix(".tmp-").tempdir_in(&self.shared.machine.work_dir)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .tempdir_in(&self.shared.machine.work_dir)?;
         let mut log = Log::new(&self.folder, &self.shared.logs)?;
         let mut words = self.command.iter().cloned();
         let attempt = Attempt {
@@ -280,7 +319,10 @@ impl Task {
         let mut environment = BTreeMap::from([
             ("HOME".into(), scratch.into()),
             ("TMPDIR".into(), temporary.path().into()),
-            ("LANG".into(), std::env::var_os("LANG").unwrap_or_else(|| "C.UTF-8".into())),
+            (
+                "LANG".into(),
+                std::env::var_os("LANG").unwrap_or_else(|| "C.UTF-8".into()),
+            ),
         ]);
         if let Some(path) = std::env::var_os("PATH") {
             environment.insert("PATH".into(), path);
@@ -300,7 +342,9 @@ impl Registry for Task {
     fn started(&self, group: Pid) -> bool {
         let mut state = self.shared.lock();
         let closed = state.closed;
-        let Some(run) = state.runs.get_mut(&self.run) else { return false };
+        let Some(run) = state.runs.get_mut(&self.run) else {
+            return false;
+        };
         if let Some(step) = run.step_mut(self.index) {
             step.group = Some(group);
         }

@@ -1,0 +1,6 @@
+//! Tests of the crate from outside, in one binary.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests may fail as tests do")]
+
+#[cfg(all(feature = "local", feature = "testing"))]
+mod engine_local;
