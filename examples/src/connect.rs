@@ -146,7 +146,8 @@ fn settings(flags: &Connection, on_this_machine: bool) -> Result<Settings, Failu
     let mut settings = Settings::default().dataset_store(store).allow_local_repositories(on_this_machine);
     if on_this_machine {
         // Steps take a second or so; a person is watching.
-        settings = settings.poll_interval(Duration::from_millis(200));
+        // A pod can be evicted and a step started again elsewhere; a process that failed here fails again.
+        settings = settings.poll_interval(Duration::from_millis(200)).retries(0);
     }
     if let Some(image) = &flags.image {
         settings = settings.image(image);

@@ -59,7 +59,7 @@ pub struct Settings {
     pub run_timeout: Duration,
     /// Time between two looks at a run. Default 2 seconds.
     pub poll_interval: Duration,
-    /// Whether requests may name `file:///` repositories and plain http on loopback. Default no; for a sandbox.
+    /// Whether requests may name `file:///` repositories. Default no; for steps that run on this machine.
     pub allow_local_repositories: bool,
     /// Alias of the model version in use. Default `champion`.
     pub champion_alias: String,
@@ -114,7 +114,14 @@ impl Settings {
         self
     }
 
-    /// Admits `file:///` repositories and plain http on loopback.
+    /// Sets how often steps that only fetch or record are started again.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Admits `file:///` repositories.
     #[must_use]
     pub fn allow_local_repositories(mut self, allow: bool) -> Self {
         self.allow_local_repositories = allow;

@@ -41,3 +41,6 @@ impl std::fmt::Display for RequestKind {
         f.pad(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,3 +228,6 @@ fn input(reference: &OutputRef) -> Word {
 fn output(name: &str) -> Word {
     Word::Output(name.to_owned())
 }
+
+#[cfg(test)]
+mod tests;
