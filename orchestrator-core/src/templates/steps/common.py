@@ -2,6 +2,7 @@
 
 Python 3.9 and its standard library only. Steps read directories, write one new directory, may be run
 again at any time, and end with status 1 and one `error: ...` line when they cannot do their work.
+No step's text may hold two braces in a row: workflow engines would take them for a placeholder.
 """
 import sys
 
@@ -85,7 +86,7 @@ class Tracking:
         self.uri, self.run_id = env["MLFLOW_TRACKING_URI"].rstrip("/"), env.get("MLFLOW_RUN_ID", "")
         parts = urllib.parse.urlsplit(self.uri)
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-            die("MLFLOW_TRACKING_URI must be an http or https address without a user or password in it")
+            raise ApiError(0, "", "MLFLOW_TRACKING_URI must be an http or https address without a user or password in it")
         user, token = env.get("MLFLOW_TRACKING_USERNAME"), env.get("MLFLOW_TRACKING_TOKEN")
         self.headers = {"User-Agent": "orchestrator-step"}
         if user:
@@ -146,7 +147,7 @@ class Tracking:
             code, text = str(fields.get("error_code", "")), str(fields.get("message", text))
         except (ValueError, AttributeError):
             code = ""
-        hint = {401: " (check the MLflow credentials)", 302: " (a login page?)"}.get(answer.code, "")
+        hint = " (check the MLflow credentials)" * (answer.code == 401) or " (a login page?)" * (300 <= answer.code < 400)
         return ApiError(answer.code, code, "%s %s: status %d%s: %s" % (method, path, answer.code, hint, text[:300]))
 
     def get(self, call, **query):
@@ -447,11 +448,11 @@ def command_of(name, points, own, given):
 
     def put(match):
         inner = match[0][1:-1]
-        if match[0] in ("{{", "}}"):
+        if match[0] in (2 * "{", 2 * "}"):
             return match[0][0]
         if inner not in values:
-            die("MLproject: the command of %s has %s, which is no parameter of it (write {{ and }} for plain "
-                "braces)" % (name, match[0]))
+            die("MLproject: the command of %s has %s, which is no parameter of it (double the braces that "
+                "are meant for the shell)" % (name, match[0]))
         return shlex.quote(values[inner])
 
     command = re.sub(r"\{\{|\}\}|\{[^{}]*\}?|\}", put, point["command"])

@@ -67,8 +67,8 @@ def main():
         die("--sha must be the full commit id of 40 hexadecimal digits")
     form = re.fullmatch(r"https://[^/\s@-][^\s@]*|ssh://([\w.-]+@)?[\w.\[][^\s@]*|file:///\S*|[\w.]+@[\w.][\w.-]*:[^-\s]\S*", url)
     if not form or re.search(r"[\0-\x20\x7f]|::", url):
-        die("the repository must be https://host/path, ssh://[user@]host/path or user@host:path without a password "
-            "(a token belongs into GIT_TOKEN)")
+        die("the repository must be https://host/path, ssh://[user@]host/path, user@host:path or "
+            "file:///path, without a password (a token belongs into GIT_TOKEN)")
     output = fresh(args.output)
     with tempfile.TemporaryDirectory(prefix="step-") as scratch:
         repo, env = os.path.join(scratch, "repo"), environment(url, scratch)

@@ -110,7 +110,8 @@ def main():
             entries = read_json(listing, "listing of the data set " + version)
         total = 0
         for entry in entries if isinstance(entries, list) else die("the listing of %s is no list" % version):
-            file, digest = str(entry.get("relpath")), str(entry.get("md5"))
+            entry = entry if isinstance(entry, dict) else {}
+            file, digest = str(entry.get("relpath", "")), str(entry.get("md5"))
             if not safe(file) or not re.fullmatch("[0-9a-f]{32}", digest):
                 die("the listing of %s has an unusable entry: %r" % (version, file))
             total += copy(args.store, digest, modern, os.path.join(output, file), "%s of %s" % (file, version))[0]

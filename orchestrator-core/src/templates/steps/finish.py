@@ -28,7 +28,7 @@ def main():
             return say("run: stays %s" % info["status"])
         client.post("runs/update", run_id=client.run_id, status=final, end_time=int(time.time() * 1000))
         say("run: %s" % final)
-    except (ApiError, KeyError) as problem:
+    except (ApiError, OSError, KeyError) as problem:
         say("warning: the run's status could not be set: %s" % problem)
 
 
