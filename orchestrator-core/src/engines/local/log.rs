@@ -130,7 +130,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let turning = Mutex::new(());
         let mut log = Log::new(folder.path(), &turning).unwrap();
-        let line = [b'x'; 64 * 1024 - 1];
+        let line = vec![b'x'; 64 * 1024 - 1];
         for _ in 0..400 {
             log.write(&line);
             log.write(b"\n");

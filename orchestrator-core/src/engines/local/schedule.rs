@@ -167,7 +167,7 @@ impl Shared {
         state.runs.values().for_each(Run::kill);
         let waited = self
             .ended
-            .wait_timeout_while(state, Duration::from_secs(1), |state| state.running > 0);
+            .wait_timeout_while(state, LAST_BREATH, |state| state.running > 0);
         if waited.is_ok_and(|(_, waited)| waited.timed_out()) {
             tracing::warn!("processes of steps could not be killed in time");
         }
