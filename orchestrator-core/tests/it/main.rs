@@ -1,6 +1,15 @@
 //! Tests of the crate from outside, in one binary.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests may fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests may fail as tests do"
+)]
 
 #[cfg(all(feature = "local", feature = "testing"))]
 mod engine_local;
+#[cfg(feature = "local")]
+mod model_repository;
+#[cfg(feature = "local")]
+mod workflows_local;
