@@ -1,0 +1,50 @@
+//! A stateful fake of the Kubeflow Pipelines API server, for tests of programs that use this crate.
+//!
+//! [`KfpServer`] keeps what it is given: experiments, pipelines, versions, runs and recurring runs can be listed,
+//! filtered, sorted and paged through both versions of the API. It refuses what the real server of the chosen
+//! [`Generation`] refuses, in the same words where programs could depend on them. It shares no code with the client.
+//!
+//! Runs advance by themselves. With [`Execution::Simulate`] they follow the [`Clock`], which a test may move; with
+//! [`Execution::Processes`] every container step runs as a child process on this machine: order, conditions, exit
+//! handlers, loops, parameters and artifacts are handled as KFP's driver and launcher handle them, images are ignored,
+//! results are not cached, and artifact URIs are paths of local files. A step sees its own environment variables,
+//! `PATH`, `HOME`, `TMPDIR`, `LANG` and `KFP_POD_NAME`, and nothing else of the test's environment. Mounted volumes are
+//! not made: the mount path is used as it stands on this machine.
+//!
+//! [`Fault`] orders what is to go wrong.
+
+mod access;
+mod answer;
+mod archive;
+mod builder;
+mod call;
+mod clock;
+mod context;
+mod execution;
+mod experiments;
+mod fault;
+mod form;
+mod generation;
+mod list;
+mod logs;
+mod messages;
+mod pipelines;
+mod recurring_runs;
+mod references;
+mod routes;
+mod runs;
+mod runs_v1;
+mod schema;
+mod server;
+mod sources;
+mod template;
+mod ui;
+mod upload;
+mod versions;
+
+pub use builder::{Execution, KfpServerBuilder};
+pub use clock::Clock;
+pub use fault::{Fault, Trouble};
+pub use generation::{Generation, UnknownGeneration};
+pub use server::{KfpServer, Recorded, RunningKfpServer};
+pub use ui::KfpUi;

@@ -1,0 +1,261 @@
+//! The handle of a fake server, and the server running.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use serde_json::Value;
+use wiremock::matchers::any;
+use wiremock::{Match, Mock, MockServer, Request, Respond, ResponseTemplate};
+
+use super::answer::{Answer, Refusal};
+use super::builder::KfpServerBuilder;
+use super::call::Call;
+use super::context::{Context, Core};
+use super::fault::{Fault, Trouble};
+use super::runs::made_run;
+use super::ui::KfpUi;
+
+/// Most requests that are remembered; the oldest are forgotten first.
+const REMEMBERED: usize = 10_000;
+
+/// A request that the server got.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// `GET`, `POST` and so on.
+    pub method: String,
+    /// Path, decoded.
+    pub path: String,
+    /// Query, decoded, in order.
+    pub query: Vec<(String, String)>,
+    /// The user that the identity header named.
+    pub user: Option<String>,
+    /// The body, if it was JSON.
+    pub body: Option<Value>,
+    /// The status of the answer; none if the connection was ended.
+    pub status: Option<u16>,
+}
+
+/// A fake Kubeflow Pipelines API server: one state, reached through cheap clones of this handle.
+///
+/// It implements `wiremock::Respond` and so can stand behind a fake gateway; [`start`](Self::start) makes it a server
+/// of its own. When the last handle goes, all steps that still run are killed and the temporary folder is removed.
+///
+/// ```
+/// use kfp_client::testing::{Execution, Generation, KfpServer};
+///
+/// # async fn demo() {
+/// let kfp = KfpServer::builder()
+///     .generation(Generation::V2_17)
+///     .multi_user(true)
+///     .owner("user@example.com", "team-a")
+///     .execution(Execution::Simulate)
+///     .build();
+/// let running = kfp.start().await;
+/// println!("{}/apis/v2beta1/healthz", running.url());
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct KfpServer {
+    guard: Arc<Guard>,
+}
+
+/// Ends what runs when the last handle goes.
+#[derive(Debug)]
+struct Guard(Arc<Core>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.engine.shutdown();
+    }
+}
+
+impl KfpServer {
+    /// Sets up a server.
+    pub fn builder() -> KfpServerBuilder {
+        KfpServerBuilder::default()
+    }
+
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { guard: Arc::new(Guard(core)) }
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.guard.0
+    }
+
+    /// The UI server in front of this API server, as a gateway reaches it.
+    pub fn ui(&self) -> KfpUi {
+        KfpUi::new(self.clone())
+    }
+
+    /// Starts a server on a free port of the loopback interface.
+    pub async fn start(&self) -> RunningKfpServer {
+        self.mount(MockServer::builder()).await
+    }
+
+    /// Starts a server on a listener.
+    pub async fn start_on(&self, listener: TcpListener) -> RunningKfpServer {
+        self.mount(MockServer::builder().listener(listener)).await
+    }
+
+    async fn mount(&self, builder: wiremock::MockServerBuilder) -> RunningKfpServer {
+        let server = builder.disable_request_recording().start().await;
+        let broken = Mock::given(Broken(self.clone())).respond_with_err(|_: &Request| std::io::Error::other("connection ended"));
+        broken.with_priority(1).mount(&server).await;
+        Mock::given(any()).respond_with(self.clone()).mount(&server).await;
+        RunningKfpServer { kfp: self.clone(), server }
+    }
+
+    /// Orders a fault. Faults are taken in the order in which they were ordered.
+    pub fn fault(&self, fault: Fault) {
+        self.core().lock().faults.add(fault);
+    }
+
+    /// Forgets the faults that have not come yet.
+    pub fn clear_faults(&self) {
+        self.core().lock().faults.clear();
+    }
+
+    /// The requests so far, without those whose body could not be kept.
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.core().lock().requests.clone()
+    }
+
+    /// How many workflows were made so far. More than runs exist when a run id was posted twice, or a row was lost.
+    pub fn workflows_started(&self) -> usize {
+        self.core().lock().workflows
+    }
+
+    /// Gives a user all rights in a namespace.
+    pub fn own(&self, user: impl Into<String>, namespace: impl Into<String>) {
+        self.core().lock().owners.push((user.into(), namespace.into()));
+    }
+
+    /// Lets a bearer token stand for a user.
+    pub fn token(&self, token: impl Into<String>, user: impl Into<String>) {
+        self.core().lock().tokens.insert(token.into(), user.into());
+    }
+
+    /// Puts a value into a Kubernetes secret of a namespace, for steps that take it as an environment variable.
+    pub fn secret(
+        &self,
+        namespace: impl Into<String>,
+        name: impl Into<String>,
+        key: impl Into<String>,
+        value: impl Into<String>,
+    ) {
+        let mut state = self.core().lock();
+        let secret = state.secrets.entry((namespace.into(), name.into())).or_default();
+        secret.insert(key.into(), value.into());
+    }
+
+    /// The log of a pod, by pod name or node id.
+    pub fn pod_log(&self, run_id: &str, pod: &str) -> Option<String> {
+        self.core().engine.log(run_id, pod)
+    }
+
+    /// Where the folders of runs are.
+    pub fn work_dir(&self) -> std::io::Result<std::path::PathBuf> {
+        self.core().engine.work_dir()
+    }
+
+    /// Handles a request; `None` if the connection is to end without an answer.
+    pub(super) fn handle(&self, request: &Request) -> Option<ResponseTemplate> {
+        let mut call = Call::new(request);
+        if let Some(path) = call.path.strip_prefix("/pipeline/apis/") {
+            call.path = format!("/apis/{path}");
+        }
+        let core = self.core();
+        let generation = core.settings.generation;
+        let mut state = core.lock();
+        let trouble = state.faults.take(&call);
+        let now = core.clock.now();
+        core.engine.tick(&mut state, now);
+        let handled = match &trouble {
+            Some(Trouble::Status(status, body)) => Err(Refusal::text(*status, body.clone())),
+            Some(Trouble::NeverStarted) => Err(Refusal::silence()),
+            _ => {
+                let mut context = Context { core, state: &mut state, call: &call, now: now.as_second() };
+                let handled = context.route();
+                if let Ok(Answer::Json(answer)) = &handled
+                    && let Some(id) = made_run(&call.path, trouble.as_ref(), answer)
+                {
+                    context.orphan(&id);
+                }
+                handled
+            }
+        };
+        let lost = matches!(trouble, Some(Trouble::LostAnswer | Trouble::Orphan));
+        let silent = lost || handled.as_ref().is_err_and(Refusal::is_silence);
+        let mut response = match handled {
+            Ok(answer) => answer.response(),
+            Err(refusal) => refusal.response(generation),
+        };
+        if let Some(Trouble::Delay(by)) = trouble {
+            response = response.set_delay(by);
+        }
+        let status = if silent { None } else { Some(status_of(&response)) };
+        if state.requests.len() >= REMEMBERED {
+            state.requests.remove(0);
+        }
+        state.requests.push(Recorded {
+            user: call.header(&core.settings.identity_header).map(str::to_owned),
+            body: serde_json::from_slice(&call.body).ok(),
+            method: call.method,
+            path: call.path,
+            query: call.query,
+            status,
+        });
+        (!silent).then_some(response)
+    }
+
+    fn breaks(&self, request: &Request) -> bool {
+        let core = self.core();
+        let call = Call::new(request);
+        let crashes = core.settings.multi_user && call.header(&core.settings.identity_header) == Some("");
+        crashes || core.lock().faults.will_break(&call)
+    }
+}
+
+/// The status of a response under construction, which offers no other way to read it.
+fn status_of(response: &ResponseTemplate) -> u16 {
+    let text = format!("{response:?}");
+    let digits = text.split_once("status_code: ").map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or_default()
+}
+
+impl Respond for KfpServer {
+    /// Answers a request. Where a server of its own would end the connection, a gateway answers 503 as Envoy does.
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        self.handle(request).unwrap_or_else(|| Refusal::silence().response(self.core().settings.generation))
+    }
+}
+
+/// Matches the requests that get no answer, and handles them.
+struct Broken(KfpServer);
+
+impl Match for Broken {
+    fn matches(&self, request: &Request) -> bool {
+        self.0.breaks(request) && self.0.handle(request).is_none()
+    }
+}
+
+/// A fake server listening on a port, until it is dropped.
+#[derive(Debug)]
+pub struct RunningKfpServer {
+    kfp: KfpServer,
+    server: MockServer,
+}
+
+impl RunningKfpServer {
+    /// The base address, such as `http://127.0.0.1:34567`, without a slash at its end.
+    pub fn url(&self) -> String {
+        self.server.uri()
+    }
+
+    /// The server's handle.
+    pub fn kfp(&self) -> &KfpServer {
+        &self.kfp
+    }
+}

@@ -1,0 +1,123 @@
+//! Uploads of pipelines and versions: handwritten HTTP handlers beside the gateway, with errors of their own.
+
+use super::Generation;
+use super::answer::{Answer, Code, Refusal};
+use super::archive;
+use super::context::Context;
+use super::form;
+use super::pipelines::{Naming, check_tags};
+use super::template::{Template, Unfit};
+
+/// Largest upload.
+const LIMIT: usize = 32 << 20;
+
+impl Context<'_> {
+    /// Refusals of the handler are JSON since 2.5, some of them in a text/plain answer.
+    fn upload_refusal(&self, status: u16, json: bool, message: impl Into<String>) -> Refusal {
+        Refusal::handwritten(status, json && self.generation().has_v2(), message)
+    }
+
+    /// The file of the form: its name and document.
+    fn uploaded(&self, fail: &str) -> Result<(String, String), Refusal> {
+        let kind = self.call.header("content-type").unwrap_or_default();
+        let parts = form::parts(kind, &self.call.body).unwrap_or_default();
+        let Some(part) = parts.into_iter().find(|part| part.field == "uploadfile") else {
+            return Err(self.upload_refusal(400, false, "Failed to read pipeline from file: http: no such file (uploadfile)"));
+        };
+        if part.data.len() > LIMIT {
+            return Err(self.upload_refusal(400, false, "File size too large. Maximum supported size: 32 MB"));
+        }
+        match archive::document(&part.file_name, &part.data) {
+            Ok(document) => Ok((part.file_name, document)),
+            Err(cause) => Err(self.upload_refusal(400, false, format!("{fail}: {cause}"))),
+        }
+    }
+
+    fn upload_naming(&self, file_name: &str) -> Result<Naming, Refusal> {
+        let (name, shown) = (self.call.query("name"), self.call.query("display_name"));
+        let shown = if self.generation().new_gateway() { shown } else { "" };
+        let name = [name, shown, file_name].into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let mut naming = Naming {
+            name: name.to_owned(),
+            display_name: if shown.is_empty() { name } else { shown }.to_owned(),
+            description: self.call.query("description").to_owned(),
+            namespace: self.call.query("namespace").to_owned(),
+            ..Naming::default()
+        };
+        let tags = self.call.query("tags");
+        if !tags.is_empty() && self.generation().new_gateway() {
+            let Ok(tags) = serde_json::from_str(tags) else {
+                return Err(self.upload_refusal(400, false, "Failed to parse tags: not a JSON object of texts"));
+            };
+            naming.tags = tags;
+        }
+        Ok(naming)
+    }
+
+    /// The document as a pipeline.
+    fn upload_template(&self, document: &str) -> Result<Template, Refusal> {
+        let generation = self.generation();
+        let status = if generation.new_gateway() { 400 } else { 500 };
+        let refuse = |text: String| self.upload_refusal(status, true, text);
+        match Template::parse(document, generation) {
+            Ok(template) => template.check_name().map(|()| template).map_err(refuse),
+            // A 2.x server loops for ever on such a text.
+            Err(Unfit::Broken(_)) if generation.has_v2() => Err(Refusal::hang()),
+            Err(Unfit::Broken(text) | Unfit::Refused(text)) => Err(refuse(text)),
+        }
+    }
+
+    fn upload_conflict(&self, refusal: &Refusal, message: &str) -> Refusal {
+        let status = match refusal.code() {
+            Code::AlreadyExists if self.generation().has_v2() => 409,
+            _ => 500,
+        };
+        self.upload_refusal(status, true, message)
+    }
+
+    pub(super) fn upload_pipeline(&mut self, v1: bool) -> Result<Answer, Refusal> {
+        let (file_name, document) = self.uploaded("Failed to read a pipeline spec file")?;
+        let naming = self.upload_naming(&file_name)?;
+        let limit = match self.generation() {
+            Generation::V1_8 => 100,
+            Generation::V2_5 => usize::MAX,
+            Generation::V2_17 => 128,
+        };
+        if naming.name.chars().count() > limit {
+            if limit == 128 {
+                return Err(Refusal::text(400, "Invalid input error: Pipeline.Name length cannot exceed 128\n"));
+            }
+            return Err(self.upload_refusal(400, false, "Pipeline name too long. Support maximum length of 100"));
+        }
+        if self.may_create_pipeline(&naming).is_err() {
+            return Err(self.upload_refusal(400, false, "Failed to create a pipeline"));
+        }
+        check_tags(&naming.tags).map_err(|text| self.upload_refusal(400, true, text))?;
+        let template = self.upload_template(&document)?;
+        let fail = "Failed to create a pipeline and a pipeline version";
+        let id = self.add_pipeline(&naming).map_err(|refusal| self.upload_conflict(&refusal, fail))?;
+        let version = (!self.generation().has_v2()).then_some(id.as_str());
+        if let Err(refusal) = self.add_version(&id, version, &naming, template, document) {
+            self.state.pipelines.remove(&id);
+            return Err(self.upload_conflict(&refusal, fail));
+        }
+        Ok(Answer::Json(self.render_pipeline(self.pipeline(&id)?, v1)))
+    }
+
+    pub(super) fn upload_version(&mut self, v1: bool) -> Result<Answer, Refusal> {
+        let (file_name, document) = self.uploaded("Failed to read a pipeline spec file")?;
+        let naming = self.upload_naming(&file_name)?;
+        let fail = "Failed to create a pipeline version";
+        let pipeline = self.call.query("pipelineid").to_owned();
+        if self.pipeline(&pipeline).is_err() || self.may_pipeline("update", &pipeline).is_err() {
+            return Err(self.upload_refusal(400, false, fail));
+        }
+        let template = self.upload_template(&document)?;
+        let id = self.add_version(&pipeline, None, &naming, template, document);
+        let id = id.map_err(|refusal| self.upload_conflict(&refusal, fail))?;
+        if let Some(row) = self.state.versions.get_mut(&id) {
+            row.tags = naming.tags;
+        }
+        Ok(Answer::Json(self.render_version(self.version(&id)?, v1)))
+    }
+}
