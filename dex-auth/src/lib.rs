@@ -1,1 +1,100 @@
 //! Log in to a single-sign-on Kubeflow without a browser, and stay logged in.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use dex_auth::{Credentials, Session};
+//!
+//! let session = Session::builder("https://kubeflow.example.com")?
+//!     .credentials(Credentials::from_env()?) // KUBEFLOW_USERNAME, KUBEFLOW_PASSWORD
+//!     .build()?;
+//!
+//! // Logs in at the first request, once for all that wait, and again whenever the session ends.
+//! let http = session.http_client();
+//! let answer = http.get("https://kubeflow.example.com/pipeline/apis/v2beta1/healthz").send().await?;
+//!
+//! // Or only the cookie, for a program of another kind.
+//! let cookie = session.login().await?;
+//! println!("{} is valid until {:?}", cookie.name(), cookie.expires_at());
+//! # Ok(()) }
+//! ```
+//!
+//! # What it knows
+//!
+//! | | |
+//! |---|---|
+//! | Gateways | oidc-authservice (Kubeflow 1.3 to 1.8), oauth2-proxy of Kubeflow 1.9.0 and of 1.9.1 and later; recognised by themselves, cookie names too |
+//! | Identity | Dex's own users and LDAP behind Dex, with its choice of connectors and its approval page |
+//! | More | any page, by a [`PageHandler`] of your own, as long as it stands at the gateway's origin |
+//!
+//! # Where to look
+//!
+//! - [`Session`]: the handle; [`SessionBuilder`]: its settings; [`Credentials`]: who logs in.
+//! - [`SessionMiddleware`]: the session for a `reqwest` client of your own, and what exactly it does to requests.
+//! - [`SessionCookie`]: name, value and end of a session.
+//! - [`Error`]: what can go wrong, by what can be done about it.
+//! - [`Page`], [`PageKind`], [`PageHandler`]: how pages are recognised and answered.
+//!
+//! # Features
+//!
+//! | Feature | Default | Adds |
+//! |---|---|---|
+//! | `rustls` | yes | TLS, trusting the certificates of the operating system |
+//! | `testing` | no | `testing`: a stateful fake gateway with Dex, for the tests of programs that log in |
+//!
+//! # Errors
+//!
+//! A login ends with an [`Error`] that names what to do. Requests through the middleware fail with
+//! [`reqwest_middleware::Error`]; [`Error::of_middleware`] finds the [`Error`] in it. [`Error::is_retryable`] tells
+//! trouble that passes from trouble that needs a person.
+//!
+//! # Safety
+//!
+//! - The password is posted to the gateway's own origin only; the target of a form is checked just before it is sent,
+//!   and redirects are followed by hand, one check each. `https` never becomes `http`.
+//! - A refused password is never tried again by the same session, nor a password whose answer was lost: directories
+//!   lock accounts.
+//! - Session cookies go to the gateway's origin only.
+//! - No password, cookie, code or state appears in `Debug`, in errors or in traces; URLs are shown without query.
+//!
+//! # What it does not do
+//!
+//! It runs no JavaScript, answers no second factor, enrols no device and approves no scopes beyond those of a login;
+//! each of these ends with an error that says so. It does not log out at the gateway.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod builder;
+mod cookie;
+mod credentials;
+mod dex;
+mod error;
+mod expiry;
+mod flow;
+mod gateway;
+mod handler;
+mod html;
+mod login;
+mod middleware;
+mod origin;
+mod page;
+#[cfg(test)]
+mod recordings;
+mod session;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
+
+pub use builder::SessionBuilder;
+pub use cookie::SessionCookie;
+pub use credentials::Credentials;
+pub use error::{Connector, Error, UnsafeReason};
+pub use handler::{Action, FieldValue, PageHandler, Progress, Submission};
+pub use html::{Form, FormField, FormMethod, Link};
+pub use middleware::SessionMiddleware;
+pub use page::{Page, PageKind};
+pub use session::Session;
+
+// The examples of the README are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

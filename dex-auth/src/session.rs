@@ -1,0 +1,412 @@
+//! The session: who holds it, who renews it, and that only one login runs at a time.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::header::COOKIE;
+use http::{HeaderValue, Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+use url::Url;
+
+use crate::builder::SessionBuilder;
+use crate::cookie::SessionCookie;
+use crate::credentials::Credentials;
+use crate::error::Error;
+use crate::expiry::{self, ByBody, ByHead};
+use crate::login::{self, Settings};
+use crate::middleware::SessionMiddleware;
+use crate::origin::{origin, same_origin};
+
+/// For so long a session that just worked is trusted with a body that can be sent only once.
+const TRUSTED_FOR: SignedDuration = SignedDuration::from_secs(5);
+
+/// A session at a Kubeflow gateway that logs in when needed and renews itself.
+///
+/// A handle: clones share the session, and one login serves all of them. The login runs in a task of its own, so a
+/// caller that stops waiting does not stop it for the others.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use dex_auth::{Credentials, Session};
+///
+/// let session = Session::builder("https://kubeflow.example.com")?
+///     .credentials(Credentials::from_env()?)
+///     .build()?;
+/// let http = session.http_client();
+/// let answer = http.get("https://kubeflow.example.com/pipeline/apis/v2beta1/healthz").send().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    state: Mutex<State>,
+}
+
+struct State {
+    credentials: Credentials,
+    /// Counts calls of `set_credentials`.
+    identity: u64,
+    held: Option<Arc<Held>>,
+    /// Counts logins that began.
+    attempts: u64,
+    running: Option<Running>,
+    /// The last login, if it failed.
+    failed: Option<(u64, Error)>,
+    /// The refusal of the credentials in use.
+    refused: Option<Error>,
+}
+
+struct Running {
+    attempt: u64,
+    identity: u64,
+    outcome: watch::Receiver<Option<Result<Arc<Held>, Error>>>,
+}
+
+/// A session and the login that made it.
+pub(crate) struct Held {
+    pub(crate) attempt: u64,
+    pub(crate) cookie: SessionCookie,
+    pub(crate) header: HeaderValue,
+    seen_valid: Mutex<Timestamp>,
+}
+
+/// Which session will do.
+#[derive(Clone, Copy)]
+pub(crate) enum Need {
+    /// Any that has not ended.
+    Fresh,
+    /// One of a later login than this, which the gateway refused.
+    NewerThan(u64),
+}
+
+/// What a gateway says to a session.
+pub(crate) enum Verdict {
+    Valid,
+    Ended { status: StatusCode, message: String },
+    ServiceDown,
+}
+
+impl Session {
+    /// Begins a session at the gateway of this address: where the Kubeflow dashboard opens, with its path if it has
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for anything but an `https` address without user, query and fragment. `http` is accepted for
+    /// loopback only, since the password would travel readable.
+    pub fn builder(url: &str) -> Result<SessionBuilder, Error> {
+        SessionBuilder::new(url)
+    }
+
+    pub(crate) fn new(settings: Settings, credentials: Credentials) -> Self {
+        let state = State {
+            credentials,
+            identity: 0,
+            held: None,
+            attempts: 0,
+            running: None,
+            failed: None,
+            refused: None,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                settings,
+                state: Mutex::new(state),
+            }),
+        }
+    }
+
+    /// A client that logs in by itself and stays logged in, for the clients of Kubeflow's services.
+    ///
+    /// It follows no redirects, sends session cookies to the gateway only and gives every request the session's
+    /// timeout unless the request sets its own.
+    pub fn http_client(&self) -> reqwest_middleware::ClientWithMiddleware {
+        reqwest_middleware::ClientBuilder::new(self.shared.settings.http.clone())
+            .with(self.middleware())
+            .build()
+    }
+
+    /// The same for a client of your own. Put it inside retries, so that a renewed login is no failed attempt, and
+    /// switch redirects off in that client: followed ones hide an ended session.
+    pub fn middleware(&self) -> SessionMiddleware {
+        SessionMiddleware::new(self.clone())
+    }
+
+    /// Logs in, unless a session is held that has not ended by the clock.
+    ///
+    /// # Errors
+    ///
+    /// Every variant of [`Error`] that a login can end with.
+    pub async fn login(&self) -> Result<SessionCookie, Error> {
+        Ok(self.obtain(Need::Fresh, self.ticket()).await?.cookie.clone())
+    }
+
+    /// Puts other credentials in place. A held session is dropped, and a remembered refusal is forgotten.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        let mut state = self.state();
+        state.credentials = credentials;
+        state.identity += 1;
+        state.held = None;
+        state.refused = None;
+        state.failed = None;
+    }
+
+    /// Drops the held session: the next request logs in. The gateway is not told; up to Kubeflow 1.11 a copy of an
+    /// oauth2-proxy cookie works until it expires.
+    pub fn forget(&self) {
+        self.state().held = None;
+    }
+
+    /// True for requests to the gateway's own scheme, host and port.
+    pub(crate) fn covers(&self, url: &Url) -> bool {
+        same_origin(url, &self.shared.settings.gateway)
+    }
+
+    /// The path below Kubeflow's own, without its first `/`.
+    pub(crate) fn path_below<'a>(&self, url: &'a Url) -> Option<&'a str> {
+        url.path().strip_prefix(self.shared.settings.gateway.path())
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.shared.settings.clock)()
+    }
+
+    /// To be taken when a request begins: a login that fails later than this answers the request, too.
+    pub(crate) fn ticket(&self) -> u64 {
+        self.state().attempts
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+
+    /// A session that will do, from memory, from the login under way, or from a new one.
+    pub(crate) async fn obtain(&self, need: Need, ticket: u64) -> Result<Arc<Held>, Error> {
+        let mut outcome = {
+            let mut state = self.state();
+            let now = self.now();
+            if let Some(held) = &state.held {
+                let new_enough = match need {
+                    Need::Fresh => true,
+                    Need::NewerThan(attempt) => held.attempt > attempt,
+                };
+                if new_enough && held.cookie.is_fresh(now) {
+                    return Ok(Arc::clone(held));
+                }
+            }
+            if let Some(refused) = &state.refused {
+                return Err(refused.clone());
+            }
+            let identity = state.identity;
+            match (&state.running, &state.failed) {
+                (Some(running), _) if running.identity == identity => running.outcome.clone(),
+                (_, Some((attempt, error))) if *attempt > ticket => return Err(error.clone()),
+                _ => self.begin(&mut state),
+            }
+        };
+        outcome
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|result| result.clone())
+            .unwrap_or(Err(Error::LoginAborted))
+    }
+
+    fn begin(&self, state: &mut State) -> watch::Receiver<Option<Result<Arc<Held>, Error>>> {
+        state.attempts += 1;
+        let (attempt, identity) = (state.attempts, state.identity);
+        let (sender, outcome) = watch::channel(None);
+        state.running = Some(Running {
+            attempt,
+            identity,
+            outcome: outcome.clone(),
+        });
+        let credentials = state.credentials.clone();
+        let session = self.clone();
+        tokio::spawn(async move {
+            let end = EndOfLogin { session, attempt };
+            let result = end.session.log_in(attempt, &credentials).await;
+            end.session.record(attempt, identity, &result);
+            drop(end);
+            sender.send_replace(Some(result));
+        });
+        outcome
+    }
+
+    async fn log_in(&self, attempt: u64, credentials: &Credentials) -> Result<Arc<Held>, Error> {
+        let settings = &self.shared.settings;
+        tracing::debug!(gateway = %origin(&settings.gateway), attempt, "logging in");
+        let cookie = login::run(settings, credentials).await?;
+        let header = cookie.header_value()?;
+        let held = Arc::new(Held {
+            attempt,
+            cookie,
+            header,
+            seen_valid: Mutex::new(self.now()),
+        });
+        // A redirect at the end of a login proves nothing; the gateway's own word does.
+        match self.ask(&held).await {
+            Ok(Verdict::Ended { status, message }) if !held.cookie.may_have_ended(self.now()) => {
+                Err(Error::SessionRejected {
+                    path: self.probe().path().to_owned(),
+                    status: status.as_u16(),
+                    message,
+                })
+            }
+            Ok(Verdict::ServiceDown) => Err(Error::AuthServiceUnavailable {
+                path: self.probe().path().to_owned(),
+            }),
+            // The login itself went through; if this connection broke, the next request will tell.
+            Ok(_) | Err(_) => Ok(held),
+        }
+    }
+
+    fn record(&self, attempt: u64, identity: u64, result: &Result<Arc<Held>, Error>) {
+        let mut state = self.state();
+        if state.identity != identity {
+            return;
+        }
+        match result {
+            Ok(held) => {
+                state.held = Some(Arc::clone(held));
+                state.failed = None;
+            }
+            Err(error) => {
+                tracing::debug!(%error, attempt, "login failed");
+                state.held = None;
+                state.failed = Some((attempt, error.clone()));
+                if matches!(error, Error::WrongPassword { .. }) {
+                    state.refused = Some(error.clone());
+                }
+            }
+        }
+    }
+
+    /// oauth2-proxy answers 202 or 401 here in all releases; behind oidc-authservice it is a path like any other.
+    fn probe(&self) -> Url {
+        let mut url = self.shared.settings.gateway.clone();
+        url.set_path(&format!("{}oauth2/auth", self.shared.settings.gateway.path()));
+        url
+    }
+
+    /// Asks the gateway whether it accepts a session.
+    pub(crate) async fn ask(&self, held: &Held) -> Result<Verdict, Error> {
+        let url = self.probe();
+        let request = self
+            .shared
+            .settings
+            .http
+            .get(url.clone())
+            .header(COOKIE, held.header.clone());
+        let response = request
+            .send()
+            .await
+            .map_err(|error| Error::transport(origin(&url), error))?;
+        let (verdict, _) = judge(&Method::GET, response)
+            .await
+            .map_err(|error| Error::transport(origin(&url), error))?;
+        Ok(verdict.unwrap_or(Verdict::Valid))
+    }
+
+    /// True when the gateway accepted this session within the last seconds.
+    pub(crate) fn is_trusted(&self, held: &Held) -> bool {
+        let now = self.now();
+        let since = now.duration_since(*held.seen_valid.lock().unwrap_or_else(PoisonError::into_inner));
+        since >= SignedDuration::ZERO && since <= TRUSTED_FOR && !held.cookie.may_have_ended(now)
+    }
+
+    /// Forgets a session that the gateway refused, unless it was replaced meanwhile.
+    pub(crate) fn discard(&self, held: &Held) {
+        let mut state = self.state();
+        if state
+            .held
+            .as_ref()
+            .is_some_and(|current| current.attempt == held.attempt)
+        {
+            state.held = None;
+        }
+    }
+
+    pub(crate) fn trust(&self, held: &Held) {
+        *held.seen_valid.lock().unwrap_or_else(PoisonError::into_inner) = self.now();
+    }
+}
+
+/// Reads of an answer what is needed to tell. `None` leaves the question to [`Session::ask`]; the response comes back
+/// whole.
+pub(crate) async fn judge(
+    method: &Method,
+    response: reqwest::Response,
+) -> reqwest::Result<(Option<Verdict>, reqwest::Response)> {
+    let status = response.status();
+    match expiry::by_head(method, response.url(), status, response.headers()) {
+        ByHead::Answer => Ok((Some(Verdict::Valid), response)),
+        ByHead::Ended => Ok((
+            Some(Verdict::Ended {
+                status,
+                message: String::new(),
+            }),
+            response,
+        )),
+        ByHead::Ask => Ok((None, response)),
+        ByHead::Peek => {
+            let (beginning, response) = crate::middleware::peek(response, expiry::PEEK_BYTES).await?;
+            let verdict = match expiry::by_body(response.url(), status, response.headers(), &beginning) {
+                ByBody::Answer => Verdict::Valid,
+                ByBody::Ended { message } => Verdict::Ended { status, message },
+                ByBody::ServiceDown => Verdict::ServiceDown,
+            };
+            Ok((Some(verdict), response))
+        }
+    }
+}
+
+/// Clears the running login however its task ends, a panic or the end of the runtime included.
+struct EndOfLogin {
+    session: Session,
+    attempt: u64,
+}
+
+impl Drop for EndOfLogin {
+    fn drop(&mut self) {
+        let mut state = self.session.state();
+        if state
+            .running
+            .as_ref()
+            .is_some_and(|running| running.attempt == self.attempt)
+        {
+            state.running = None;
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock; if it ever did, the state would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        formatter
+            .debug_struct("Session")
+            .field("gateway", &self.shared.settings.gateway.as_str())
+            .field("connector", &self.shared.settings.connector)
+            .field("held", &state.held.as_ref().map(|held| &held.cookie))
+            .field("login_running", &state.running.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Limits that hold when the builder sets none.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const LOGIN_DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const MAX_PAGE_BYTES: usize = 1024 * 1024;

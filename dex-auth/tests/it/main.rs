@@ -1,0 +1,12 @@
+//! The session against a fake gateway of each release.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers outside of test functions fail the test, too"
+)]
+
+#[cfg(feature = "testing")]
+mod fake;
+mod hostile;
