@@ -5,14 +5,17 @@
 //! function whose capability the engine does not have only checks that such a workflow is refused.
 //!
 //! ```
-//! use orchestrator_core::{contract, engines::Local};
-//!
+//! # #[cfg(feature = "local")]
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use orchestrator_core::{contract, engines::Local};
+//!
 //! let engine = Local::new()?;
 //! contract::artifacts_are_handed_on(&engine).await;
 //! # Ok(())
 //! # }
+//! # #[cfg(not(feature = "local"))]
+//! # fn main() {}
 //! ```
 
 #![expect(
