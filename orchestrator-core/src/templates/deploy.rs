@@ -1,6 +1,6 @@
 //! `deploy`: measure, decide, move the alias, call the repository's own entry point.
 
-use super::{Kit, input, parameter, source};
+use super::{Kit, input, parameter, project_source, source};
 use crate::request::{Gate, GateDirection};
 use crate::workflow::{Word, Workflow, WorkflowError};
 
@@ -49,7 +49,7 @@ pub(crate) fn deploy(kit: &Kit<'_>, version: u64, gate: &Gate) -> Result<Workflo
         "--parameters".into(),
         parameter("parameters"),
     ];
-    let hand_over = kit.work("deploy", source!("deploy.py"), words)?.after(&promote.name);
+    let hand_over = kit.work("deploy", project_source!("deploy.py"), words)?.after(&promote.name);
     let workflow = measured.workflow.parameter("gate_metric", &gate.metric);
     kit.close(workflow.step(decide).step(promote).step(hand_over))
 }

@@ -34,6 +34,20 @@ macro_rules! source {
 }
 pub(crate) use source;
 
+/// Source of a step that runs the repository's own code: with what reads and runs its entry points.
+macro_rules! project_source {
+    ($file:literal) => {
+        concat!(
+            include_str!("steps/common.py"),
+            "\n",
+            include_str!("steps/project.py"),
+            "\n",
+            include_str!(concat!("steps/", $file))
+        )
+    };
+}
+pub(crate) use project_source;
+
 /// Makes steps of one workflow: what all of them have in common is here.
 pub(crate) struct Kit<'a> {
     pub(crate) settings: &'a Settings,
@@ -154,7 +168,7 @@ impl Kit<'_> {
         if log {
             words.push("--log".into());
         }
-        Ok(self.work(name, source!("evaluate.py"), words)?.output("metrics"))
+        Ok(self.work(name, project_source!("evaluate.py"), words)?.output("metrics"))
     }
 
     /// Fetches a registered model: the version asked for, or the one in use.

@@ -65,6 +65,20 @@ fn values_of_callers_never_become_part_of_a_program() {
     }
 }
 
+/// Engines that fill in templates take two braces for the beginning or end of a placeholder.
+#[test]
+fn no_program_holds_two_braces_in_a_row() {
+    let workflow = build(&Settings::default(), true, |kit| deploy(kit, 1, &Gate::default()));
+    let others = build(&Settings::default(), true, |kit| train(kit));
+    for step in workflow.steps.iter().chain(&others.steps).chain(&workflow.exit_step) {
+        for word in &step.command {
+            if let Word::Text(text) = word {
+                assert!(!text.contains("{{") && !text.contains("}}"), "{}", step.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_callers_environment_reaches_only_the_repositorys_own_code() {
     let settings = Settings::default().git_token(SecretRef { name: "git".into(), key: "token".into() });

@@ -1,6 +1,6 @@
 //! `train`: code, dataset, split, training, measuring, registration.
 
-use super::{Kit, input, output, parameter, source};
+use super::{Kit, input, output, parameter, project_source, source};
 use crate::workflow::{Workflow, WorkflowError};
 
 /// Without tracking there is no registry, so the step `register` is left out.
@@ -22,7 +22,7 @@ pub(crate) fn train(kit: &Kit<'_>) -> Result<Workflow, WorkflowError> {
         "--output".into(),
         output("model"),
     ];
-    let training = kit.work("train", source!("train.py"), words)?.output("model");
+    let training = kit.work("train", project_source!("train.py"), words)?.output("model");
     let model = training.output_ref("model");
     let measuring = kit.evaluate("evaluate", &code_ref, &parts_ref, &model, true)?;
     let words = vec![

@@ -63,8 +63,8 @@ def main():
         args.add_argument(flag, required=True)
     args = args.parse_args()
     url, sha = args.repository, args.sha.lower()
-    if not re.fullmatch("[0-9a-f]{40}", sha) or not sha.strip("0"):
-        die("--sha must be the full commit id of 40 hexadecimal digits")
+    if not re.fullmatch("[0-9a-f]{40}(?:[0-9a-f]{24})?", sha) or not sha.strip("0"):
+        die("--sha must be the full commit id of 40 or 64 hexadecimal digits")
     form = re.fullmatch(r"https://[^/\s@-][^\s@]*|ssh://([\w.-]+@)?[\w.\[][^\s@]*|file:///\S*|[\w.]+@[\w.][\w.-]*:[^-\s]\S*", url)
     if not form or re.search(r"[\0-\x20\x7f]|::", url):
         die("the repository must be https://host/path, ssh://[user@]host/path, user@host:path or "
@@ -73,7 +73,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="step-") as scratch:
         repo, env = os.path.join(scratch, "repo"), environment(url, scratch)
         os.mkdir(repo)
-        made = git(repo, env, "init", "-q", "--bare", "--template=")
+        kind = ["--object-format=sha256"] if len(sha) == 64 else []
+        made = git(repo, env, "init", "-q", "--bare", "--template=", *kind)
         if made.returncode:
             die("git init failed: %s" % made.stderr)
         say("fetching %s of %s" % (sha, url))
