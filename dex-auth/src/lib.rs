@@ -51,8 +51,8 @@
 //!
 //! - The password is posted to the gateway's own origin only; the target of a form is checked just before it is sent,
 //!   and redirects are followed by hand, one check each. `https` never becomes `http`.
-//! - A refused password is never tried again by the same session, nor a password whose answer was lost: directories
-//!   lock accounts.
+//! - A refused password is never tried again by the same session, and within one login a password whose answer was lost
+//!   is not posted again: directories lock accounts.
 //! - Session cookies go to the gateway's origin only.
 //! - No password, cookie, code or state appears in `Debug`, in errors or in traces; URLs are shown without query.
 //!
@@ -75,6 +75,7 @@ mod handler;
 mod html;
 mod login;
 mod middleware;
+mod namespaces;
 mod origin;
 mod page;
 #[cfg(test)]

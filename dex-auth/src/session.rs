@@ -168,6 +168,11 @@ impl Session {
         same_origin(url, &self.shared.settings.gateway)
     }
 
+    /// Where Kubeflow stands; its path ends in `/`.
+    pub(crate) fn gateway(&self) -> &Url {
+        &self.shared.settings.gateway
+    }
+
     /// The path below Kubeflow's own, without its first `/`.
     pub(crate) fn path_below<'a>(&self, url: &'a Url) -> Option<&'a str> {
         url.path().strip_prefix(self.shared.settings.gateway.path())

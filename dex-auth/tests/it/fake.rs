@@ -423,3 +423,13 @@ async fn no_secret_is_shown() {
         assert!(!shown.contains(secret), "{shown}");
     }
 }
+
+#[tokio::test]
+async fn the_namespaces_of_a_user_are_those_the_dashboard_names() {
+    for release in RELEASES {
+        let gateway = fake(release, &Service::default()).namespace("team-a").start().await;
+        assert_eq!(session(&gateway).namespaces().await.unwrap(), ["team-a"], "{release}");
+        let refused = builder(&gateway, "wrong").build().unwrap().namespaces().await;
+        assert!(matches!(refused, Err(Error::WrongPassword { .. })), "{refused:?}");
+    }
+}
