@@ -1,4 +1,43 @@
-//! Typed async client for the Kubeflow Pipelines REST API, with the pipeline format (IR) and a fake server for tests.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc = include_str!("../README.md")]
 
+mod client;
+mod endpoint;
+mod error;
+mod filter;
+mod http;
+mod ids;
+pub mod ir;
+mod page;
+mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod v2;
+mod wire;
+
+pub use crate::{
+    client::{Client, ClientBuilder},
+    error::{Error, ErrorContext, InvalidRequest, Result},
+    filter::Filter,
+    ids::{ExperimentId, PipelineId, PipelineVersionId, RecurringRunId, RunId},
+    page::Page,
+    status::Status,
+    v2::{
+        experiments::{CreateExperiment, Experiment, Experiments, ListExperiments, StorageState},
+        health::Health,
+        logs::{Logs, PodLogRequest},
+        pipelines::{
+            CreatePipeline, ListPipelineVersions, ListPipelines, Pipelines,
+            model::{Pipeline, PipelineVersion},
+            upload::{PipelineFile, UploadPipeline, UploadPipelineVersion},
+        },
+        runs::{
+            ListRuns, Runs,
+            create::{CreateRun, PipelineSource},
+            model::{
+                ArtifactList, ChildTask, PipelineVersionReference, PluginEntry, PluginOutput, PluginState, Run, RunDetails,
+                RunOutcome, RuntimeConfig, RuntimeState, RuntimeStatus, TaskDetail,
+            },
+        },
+    },
+};

@@ -1,0 +1,246 @@
+//! The client and its builder.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::HeaderValue;
+use reqwest_middleware::ClientWithMiddleware;
+use url::Url;
+
+use crate::{
+    Experiments, Health, Logs, Pipelines, Runs,
+    error::{Error, ErrorContext, Result, Source},
+    http::WireProbe,
+    ids::RunId,
+};
+
+/// Default limit of one call, repetitions included. A default server starts about five runs a second and lets the
+/// rest wait, so a shorter limit would cut off submissions of a busy moment.
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Default time in which a run whose creation was not answered is looked for.
+const DEFAULT_SETTLE_TIME: Duration = Duration::from_secs(10);
+
+/// A client of one Kubeflow Pipelines server. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) http: ClientWithMiddleware,
+    pub(crate) base: Url,
+    pub(crate) user_id: Option<HeaderValue>,
+    pub(crate) timeout: Duration,
+    pub(crate) settle_time: Duration,
+    /// Ids of runs that are being created, or whose creation stayed open.
+    pub(crate) submitted: Mutex<HashSet<RunId>>,
+}
+
+impl Client {
+    /// Starts a client for the API below `base_url`: what comes before `/apis/...`.
+    ///
+    /// That is `https://HOST/pipeline` for a whole Kubeflow, and `http://ml-pipeline.kubeflow:8888` inside the
+    /// cluster.
+    ///
+    /// ```no_run
+    /// # async fn example() -> kfp_client::Result<()> {
+    /// let client = kfp_client::Client::builder("https://kubeflow.example.com/pipeline")?.build()?;
+    /// let health = client.health().await?;
+    /// println!("{:?} {}", health.version, health.multi_user);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequest`] if `base_url` is not an `http` or `https` URL, or has a query, a fragment or a
+    /// password.
+    pub fn builder(base_url: &str) -> Result<ClientBuilder> {
+        let refused = || {
+            Error::invalid(
+                "base_url",
+                "an http or https URL without user, password, query and fragment",
+            )
+        };
+        let mut base: Url = base_url.trim().parse().map_err(|_| refused())?;
+        let plain = base.username().is_empty()
+            && base.password().is_none()
+            && base.query().is_none()
+            && base.fragment().is_none();
+        if !matches!(base.scheme(), "http" | "https") || !base.has_host() || !plain {
+            return Err(refused());
+        }
+        let path = base.path().trim_end_matches('/').to_owned();
+        base.set_path(&path);
+        Ok(ClientBuilder {
+            base,
+            http: None,
+            user_id: None,
+            timeout: DEFAULT_TIMEOUT,
+            settle_time: DEFAULT_SETTLE_TIME,
+        })
+    }
+
+    /// The URL this client was built for.
+    pub fn base_url(&self) -> &Url {
+        &self.inner.base
+    }
+
+    /// What the server says of itself. Needs no login at the API server itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]. A wrong base URL shows as [`Error::Unsupported`] or [`Error::LoginPage`].
+    pub async fn health(&self) -> Result<Health> {
+        crate::v2::health::get(self).await
+    }
+
+    /// Experiments: groups of runs.
+    pub fn experiments(&self) -> Experiments {
+        Experiments::new(self.clone())
+    }
+
+    /// Pipelines and their versions, kept on the server.
+    pub fn pipelines(&self) -> Pipelines {
+        Pipelines::new(self.clone())
+    }
+
+    /// Runs.
+    pub fn runs(&self) -> Runs {
+        Runs::new(self.clone())
+    }
+
+    /// Logs of a run's steps.
+    pub fn logs(&self) -> Logs {
+        Logs::new(self.clone())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("base_url", &self.inner.base.as_str())
+            .field("timeout", &self.inner.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of a [`Client`]; made by [`Client::builder`]. Faults are reported by [`build`](Self::build).
+#[must_use]
+pub struct ClientBuilder {
+    base: Url,
+    http: Option<ClientWithMiddleware>,
+    user_id: Option<String>,
+    timeout: Duration,
+    settle_time: Duration,
+}
+
+impl ClientBuilder {
+    /// The HTTP client to send with: a `reqwest::Client`, or one with middleware, e.g. a login.
+    ///
+    /// It should not follow redirects: a redirect to a login page is told from data only if it is seen. Without this
+    /// setting the client makes its own, with TLS by rustls.
+    pub fn http(mut self, http: impl Into<ClientWithMiddleware>) -> Self {
+        self.http = Some(http.into());
+        self
+    }
+
+    /// Sends this user in the header `kubeflow-userid`, which the API server trusts when called inside the cluster.
+    /// Through a gateway it has no effect: gateways replace the header.
+    pub fn user_id(mut self, user_id: impl Into<String>) -> Self {
+        self.user_id = Some(user_id.into());
+        self
+    }
+
+    /// Limit of each call, repetitions included. Default: 60 seconds.
+    ///
+    /// The creation of a run is not broken off at that time, but it is no longer waited for; see
+    /// [`Runs::create`](crate::Runs::create).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long a run is looked for when the answer to its creation was lost. Default: 10 seconds.
+    pub fn settle_time(mut self, settle_time: Duration) -> Self {
+        self.settle_time = settle_time;
+        self
+    }
+
+    /// Makes the client. Opens no connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequest`] for an empty or unprintable user id or a timeout of zero, [`Error::Setup`] if TLS
+    /// cannot be set up.
+    pub fn build(self) -> Result<Client> {
+        let user_id = match self.user_id {
+            None => None,
+            // An empty identity header makes a server of generation 2.0 to 2.17 crash.
+            Some(user_id) if user_id.trim().is_empty() => {
+                return Err(Error::invalid("user_id", "not empty"));
+            }
+            Some(user_id) => {
+                let mut value =
+                    HeaderValue::from_str(user_id.trim()).map_err(|_| Error::invalid("user_id", "printable ASCII"))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        if self.timeout.is_zero() {
+            return Err(Error::invalid("timeout", "longer than zero"));
+        }
+        let http = match self.http {
+            Some(http) => http,
+            None => reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("kfp-client/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .map_err(|error| setup_error(&self.base, error))?
+                .into(),
+        };
+        let http = reqwest_middleware::ClientBuilder::from_client(http)
+            .with(WireProbe)
+            .build();
+        Ok(Client {
+            inner: Arc::new(Inner {
+                http,
+                base: self.base,
+                user_id,
+                timeout: self.timeout,
+                settle_time: self.settle_time,
+                submitted: Mutex::default(),
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("base_url", &self.base.as_str())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+fn setup_error(base: &Url, error: reqwest::Error) -> Error {
+    Error::Setup(Box::new(ErrorContext {
+        operation: "client.build",
+        method: http::Method::GET,
+        path: base.path().to_owned(),
+        status: None,
+        code: None,
+        message: error.to_string(),
+        chain: None,
+        json_path: None,
+        retry_after: None,
+        attempts: 0,
+        source: Some(Source::Other(Box::new(error))),
+    }))
+}

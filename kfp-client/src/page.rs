@@ -1,0 +1,128 @@
+//! Lists: one page at a time, or all pages as a stream.
+
+use std::{collections::VecDeque, future::Future};
+
+use futures_core::Stream;
+use futures_util::stream;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    client::Client,
+    endpoint::Call,
+    error::{Error, Result},
+    http::{classify, context},
+    status::Status,
+    wire,
+};
+
+/// One page of a list.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Page<T> {
+    /// What is on this page; may be empty although more pages follow.
+    pub items: Vec<T>,
+    /// Items the server could not read. It lists each with an error in its place.
+    pub broken: Vec<Error>,
+    /// Token of the next page; `None` on the last one.
+    pub next_page_token: Option<String>,
+    /// Number of items on all pages together.
+    pub total_size: u64,
+}
+
+/// A resource that comes in lists.
+pub(crate) trait Listed: DeserializeOwned {
+    /// The id and the error of an item that stands for one that could not be read.
+    fn broken(&self) -> Option<(&str, &Status)>;
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "T: DeserializeOwned"))]
+struct WirePage<T> {
+    // Each resource names its list after itself.
+    #[serde(
+        alias = "experiments",
+        alias = "pipelines",
+        alias = "pipeline_versions",
+        alias = "runs",
+        default = "Vec::new",
+        deserialize_with = "items"
+    )]
+    items: Vec<T>,
+    #[serde(default, deserialize_with = "wire::or_default")]
+    next_page_token: String,
+    #[serde(default, deserialize_with = "wire::or_default")]
+    total_size: i64,
+}
+
+fn items<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl Client {
+    pub(crate) async fn page<T: Listed>(&self, call: &Call) -> Result<Page<T>> {
+        let page: WirePage<T> = self.inner.json(call).await?;
+        let mut broken = Vec::new();
+        let mut items = Vec::with_capacity(page.items.len());
+        for item in page.items {
+            match item.broken() {
+                Some((id, status)) => broken.push(item_error(call, id, status)),
+                None => items.push(item),
+            }
+        }
+        Ok(Page {
+            items,
+            broken,
+            next_page_token: Some(page.next_page_token).filter(|token| !token.is_empty()),
+            total_size: u64::try_from(page.total_size).unwrap_or_default(),
+        })
+    }
+}
+
+fn item_error(call: &Call, id: &str, status: &Status) -> Error {
+    let mut context = context(call, format!("{id}: {}", status.short_message()));
+    context.status = Some(http::StatusCode::OK);
+    context.code = Some(status.code);
+    context.chain = Some(status.message.clone());
+    classify(Some(status.code), http::StatusCode::OK)(context)
+}
+
+/// All pages, fetched as they are needed. An item that could not be read is an error in its place; the stream goes on
+/// behind it. An error of the list itself ends the stream.
+pub(crate) fn all<T, F, Fut>(fetch: F) -> impl Stream<Item = Result<T>> + Send + 'static
+where
+    T: Send + 'static,
+    F: Fn(Option<String>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Page<T>>> + Send,
+{
+    struct State<T, F> {
+        fetch: F,
+        ready: VecDeque<Result<T>>,
+        // `None`: nothing more to fetch. `Some(None)`: the first page.
+        next: Option<Option<String>>,
+    }
+    let state = State {
+        fetch,
+        ready: VecDeque::new(),
+        next: Some(None),
+    };
+    stream::unfold(state, |mut state| async move {
+        loop {
+            if let Some(item) = state.ready.pop_front() {
+                return Some((item, state));
+            }
+            let token = state.next.take()?;
+            match (state.fetch)(token.clone()).await {
+                Ok(page) => {
+                    state.ready.extend(page.items.into_iter().map(Ok));
+                    state.ready.extend(page.broken.into_iter().map(Err));
+                    // A token that comes back unchanged would go round for ever.
+                    state.next = page
+                        .next_page_token
+                        .filter(|next| Some(next) != token.as_ref())
+                        .map(Some);
+                }
+                Err(error) => return Some((Err(error), state)),
+            }
+        }
+    })
+}

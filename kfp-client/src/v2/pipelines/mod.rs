@@ -1,0 +1,217 @@
+//! Pipelines kept on the server, and their versions.
+
+pub(crate) mod model;
+pub(crate) mod upload;
+
+use futures_core::Stream;
+use http::Method;
+use serde::Serialize;
+
+use self::model::{Pipeline, PipelineVersion};
+use super::{ROOT, experiments::optional, list_query, list_request, stored_text};
+use crate::{
+    client::Client,
+    endpoint::{Call, path_id},
+    error::{Error, Result},
+    ids::{PipelineId, PipelineVersionId},
+    page::{self, Page},
+};
+
+/// An empty pipeline to be made; versions are uploaded to it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct CreatePipeline {
+    /// Name: 1 to 128 characters, unique in the namespace.
+    ///
+    /// Written as `display_name`, which every release takes as the name when there is no `name`.
+    #[serde(rename = "display_name")]
+    pub name: String,
+    /// Free text.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Namespace; empty for a pipeline shared by all.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+}
+
+impl CreatePipeline {
+    /// A pipeline of this name: 1 to 128 characters.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            description: String::new(),
+            namespace: String::new(),
+        }
+    }
+
+    /// Free text.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// Namespace.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+}
+
+list_request! {
+    /// Which pipelines to list.
+    ListPipelines {
+        /// Namespace to list; without one, the pipelines shared by all.
+        namespace: String,
+    }
+}
+
+list_request! {
+    /// Which versions of a pipeline to list.
+    ListPipelineVersions {}
+}
+
+/// Operations on pipelines and their versions; made by [`Client::pipelines`].
+#[derive(Debug, Clone)]
+pub struct Pipelines {
+    pub(crate) client: Client,
+}
+
+impl Pipelines {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    fn call(&self, operation: &'static str, method: Method, rest: &[&str]) -> Result<Call> {
+        let mut path = vec![ROOT[0], ROOT[1], "pipelines"];
+        path.extend(rest);
+        Call::new(operation, method, &self.client.inner.base, &path)
+    }
+
+    /// Makes an empty pipeline. [`Error::AlreadyExists`] if the name is taken.
+    pub async fn create(&self, request: &CreatePipeline) -> Result<Pipeline> {
+        stored_text("name", &request.name, 128, true)?;
+        stored_text("description", &request.description, usize::MAX, false)?;
+        stored_text("namespace", &request.namespace, 63, false)?;
+        let call = self.call("pipelines.create", Method::POST, &[])?.json(request)?;
+        self.client.inner.json(&call).await
+    }
+
+    /// Gets a pipeline. [`Error::NotFound`] if there is none of that id.
+    pub async fn get(&self, id: &PipelineId) -> Result<Pipeline> {
+        let id = path_id("pipeline_id", id.as_str())?;
+        let call = self.call("pipelines.get", Method::GET, &[id])?;
+        self.client.inner.json(&call).await
+    }
+
+    /// Gets a pipeline, or `None` if there is none of that id.
+    pub async fn get_opt(&self, id: &PipelineId) -> Result<Option<Pipeline>> {
+        optional(self.get(id).await)
+    }
+
+    /// Gets the pipeline of this name. Without a namespace, KFP 2.17 finds pipelines of any namespace. Not served by
+    /// KFP 2.0 ([`Error::Server`]).
+    pub async fn get_by_name(&self, name: &str, namespace: Option<&str>) -> Result<Pipeline> {
+        if name.is_empty() || name.contains('/') {
+            return Err(Error::invalid("name", "not empty and without `/`"));
+        }
+        let call = self.call("pipelines.get_by_name", Method::GET, &["names", name])?;
+        let call = call.query("namespace", namespace.unwrap_or_default());
+        self.client.inner.json(&call).await
+    }
+
+    /// Lists one page.
+    pub async fn list(&self, request: &ListPipelines) -> Result<Page<Pipeline>> {
+        let call = self.call("pipelines.list", Method::GET, &[])?;
+        let call = call.query("namespace", request.namespace.as_deref().unwrap_or_default());
+        let call = list_query(
+            call,
+            request.page_size,
+            &request.page_token,
+            &request.sort_by,
+            &request.filter,
+        )?;
+        self.client.page(&call).await
+    }
+
+    /// Lists all pages, fetched as they are needed.
+    pub fn list_all(&self, request: ListPipelines) -> impl Stream<Item = Result<Pipeline>> + Send + 'static {
+        let this = self.clone();
+        page::all(move |token| {
+            let (this, mut request) = (this.clone(), request.clone());
+            async move {
+                if let Some(token) = token {
+                    request.page_token = token;
+                }
+                this.list(&request).await
+            }
+        })
+    }
+
+    /// Deletes a pipeline.
+    ///
+    /// With `cascade` its versions go too (from KFP 2.14 on; older servers ignore it). Otherwise a pipeline that has
+    /// versions is refused ([`Error::InvalidArgument`]).
+    pub async fn delete(&self, id: &PipelineId, cascade: bool) -> Result<()> {
+        let id = path_id("pipeline_id", id.as_str())?;
+        let call = self.call("pipelines.delete", Method::DELETE, &[id])?;
+        let call = call.query("cascade", if cascade { "true" } else { "" });
+        self.client.inner.done(&call).await
+    }
+
+    /// Lists one page of a pipeline's versions.
+    pub async fn list_versions(
+        &self,
+        id: &PipelineId,
+        request: &ListPipelineVersions,
+    ) -> Result<Page<PipelineVersion>> {
+        let id = path_id("pipeline_id", id.as_str())?;
+        let call = self.call("pipelines.list_versions", Method::GET, &[id, "versions"])?;
+        let call = list_query(
+            call,
+            request.page_size,
+            &request.page_token,
+            &request.sort_by,
+            &request.filter,
+        )?;
+        self.client.page(&call).await
+    }
+
+    /// Lists all pages of a pipeline's versions, fetched as they are needed.
+    pub fn list_all_versions(
+        &self,
+        id: PipelineId,
+        request: ListPipelineVersions,
+    ) -> impl Stream<Item = Result<PipelineVersion>> + Send + 'static {
+        let this = self.clone();
+        page::all(move |token| {
+            let (this, id, mut request) = (this.clone(), id.clone(), request.clone());
+            async move {
+                if let Some(token) = token {
+                    request.page_token = token;
+                }
+                this.list_versions(&id, &request).await
+            }
+        })
+    }
+
+    /// Gets a version.
+    pub async fn get_version(&self, id: &PipelineId, version: &PipelineVersionId) -> Result<PipelineVersion> {
+        let (id, version) = version_path(id, version)?;
+        let call = self.call("pipelines.get_version", Method::GET, &[id, "versions", version])?;
+        self.client.inner.json(&call).await
+    }
+
+    /// Deletes a version.
+    pub async fn delete_version(&self, id: &PipelineId, version: &PipelineVersionId) -> Result<()> {
+        let (id, version) = version_path(id, version)?;
+        let call = self.call("pipelines.delete_version", Method::DELETE, &[id, "versions", version])?;
+        self.client.inner.done(&call).await
+    }
+}
+
+fn version_path<'a>(id: &'a PipelineId, version: &'a PipelineVersionId) -> Result<(&'a str, &'a str)> {
+    let id = path_id("pipeline_id", id.as_str())?;
+    Ok((id, path_id("pipeline_version_id", version.as_str())?))
+}

@@ -1,0 +1,417 @@
+//! Creating a run: exactly one submission, never broken off, and the truth about a lost answer.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::Instant,
+};
+
+use super::{
+    Runs,
+    model::{PipelineVersionReference, Run, RuntimeConfig},
+};
+use crate::{
+    client::Inner,
+    endpoint::{Call, path_id},
+    error::{Error, Result, Source},
+    http::{Wire, backoff, context, decode},
+    ids::{ExperimentId, PipelineId, PipelineVersionId, RunId},
+    ir,
+    v2::{storable, stored_text},
+};
+
+/// How much longer than the caller's limit a creation may take in the background.
+const BACKGROUND_FACTOR: u32 = 5;
+const SHORTEST_BACKGROUND: Duration = Duration::from_mins(5);
+
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a run executes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum PipelineSource {
+    /// A pipeline as JSON: a specification, `{pipeline_spec, platform_spec}`, or an Argo workflow.
+    Inline(Value),
+    /// A typed pipeline; checked by the server's rules before it is sent.
+    Document(Box<ir::PipelineDocument>),
+    /// A pipeline stored on the server.
+    Version {
+        /// The pipeline; may be left out if a version is given.
+        pipeline_id: Option<PipelineId>,
+        /// The version; the latest if left out. Versions made within one second have no order, so name it.
+        pipeline_version_id: Option<PipelineVersionId>,
+    },
+}
+
+impl From<Value> for PipelineSource {
+    fn from(pipeline: Value) -> Self {
+        Self::Inline(pipeline)
+    }
+}
+
+impl From<ir::PipelineDocument> for PipelineSource {
+    fn from(document: ir::PipelineDocument) -> Self {
+        Self::Document(Box::new(document))
+    }
+}
+
+/// A run to be made.
+///
+/// ```
+/// use kfp_client::{CreateRun, ExperimentId, PipelineId, PipelineSource};
+///
+/// let source = PipelineSource::Version { pipeline_id: Some(PipelineId::new("4f2a")), pipeline_version_id: None };
+/// let run = CreateRun::new("train fraud model", ExperimentId::new("9c1b"), source)
+///     .parameter("epochs", 10)
+///     .parameter("learning_rate", 0.1);
+/// # let _ = run;
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct CreateRun {
+    /// Name: 1 to 255 characters, not unique.
+    pub display_name: String,
+    /// Experiment it belongs to.
+    pub experiment_id: ExperimentId,
+    /// What it executes.
+    pub source: PipelineSource,
+    /// Id of the run; a new UUID if left out. Never use one twice.
+    pub run_id: Option<RunId>,
+    /// Free text, at most 255 characters.
+    pub description: String,
+    /// Values of the pipeline's parameters. One the pipeline does not have is refused by the server.
+    pub parameters: Map<String, Value>,
+    /// Where artifacts are kept; empty for the server's default.
+    pub pipeline_root: String,
+    /// Kubernetes service account of the pods; empty for the server's default.
+    pub service_account: String,
+}
+
+impl CreateRun {
+    /// A run of `source` with this name (1 to 255 characters) in this experiment.
+    pub fn new(
+        display_name: impl Into<String>,
+        experiment_id: impl Into<ExperimentId>,
+        source: impl Into<PipelineSource>,
+    ) -> Self {
+        Self {
+            display_name: display_name.into(),
+            experiment_id: experiment_id.into(),
+            source: source.into(),
+            run_id: None,
+            description: String::new(),
+            parameters: Map::new(),
+            pipeline_root: String::new(),
+            service_account: String::new(),
+        }
+    }
+
+    /// Id of the run. Record it before the call, and a crash during the call loses nothing.
+    #[must_use]
+    pub fn run_id(mut self, run_id: impl Into<RunId>) -> Self {
+        self.run_id = Some(run_id.into());
+        self
+    }
+
+    /// Free text, at most 255 characters.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// Value of one of the pipeline's parameters.
+    #[must_use]
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.parameters.insert(name.into(), value.into());
+        self
+    }
+
+    /// Values of the pipeline's parameters; replaces those set before.
+    #[must_use]
+    pub fn parameters(mut self, parameters: Map<String, Value>) -> Self {
+        self.parameters = parameters;
+        self
+    }
+
+    /// Where artifacts are kept, e.g. `minio://mlpipeline/v2/artifacts`.
+    #[must_use]
+    pub fn pipeline_root(mut self, pipeline_root: impl Into<String>) -> Self {
+        self.pipeline_root = pipeline_root.into();
+        self
+    }
+
+    /// Kubernetes service account of the pods.
+    #[must_use]
+    pub fn service_account(mut self, service_account: impl Into<String>) -> Self {
+        self.service_account = service_account.into();
+        self
+    }
+
+    fn body(self, run_id: &RunId) -> Result<Body> {
+        // The server refuses these only after it has started the workflow, or with an error that names no field.
+        stored_text("display_name", &self.display_name, 255, true)?;
+        stored_text("description", &self.description, 255, false)?;
+        if let Some((name, _)) = self.parameters.iter().find(|(_, value)| value.is_null()) {
+            return Err(Error::invalid(format!("parameters.{name}"), "not null"));
+        }
+        let (pipeline_spec, pipeline_version_reference) = match self.source {
+            PipelineSource::Inline(spec) => (Some(spec), None),
+            PipelineSource::Document(document) => {
+                document
+                    .validate()
+                    .map_err(|error| Error::invalid(error.path().to_owned(), error.rule().to_owned()))?;
+                (Some(document.to_wire()), None)
+            }
+            PipelineSource::Version {
+                pipeline_id,
+                pipeline_version_id,
+            } => {
+                if pipeline_id.is_none() && pipeline_version_id.is_none() {
+                    return Err(Error::invalid("source", "a pipeline id, a version id, or both"));
+                }
+                let reference = PipelineVersionReference {
+                    pipeline_id: pipeline_id.unwrap_or_default(),
+                    pipeline_version_id: pipeline_version_id.unwrap_or_default(),
+                };
+                (None, Some(reference))
+            }
+        };
+        if pipeline_spec.as_ref().is_some_and(|spec| !spec.is_object()) {
+            return Err(Error::invalid("source", "a JSON object"));
+        }
+        let runtime_config = RuntimeConfig {
+            parameters: self.parameters,
+            pipeline_root: self.pipeline_root,
+        };
+        Ok(Body {
+            run_id: run_id.clone(),
+            experiment_id: self.experiment_id,
+            display_name: self.display_name,
+            description: self.description,
+            pipeline_spec,
+            pipeline_version_reference,
+            runtime_config: Some(runtime_config).filter(|config| *config != RuntimeConfig::default()),
+            service_account: self.service_account,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Body {
+    run_id: RunId,
+    #[serde(skip_serializing_if = "ExperimentId::is_empty")]
+    experiment_id: ExperimentId,
+    display_name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    description: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline_spec: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline_version_reference: Option<PipelineVersionReference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime_config: Option<RuntimeConfig>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    service_account: String,
+}
+
+/// How a submission ended, as far as this side can tell.
+enum Submission {
+    Made(Box<Run>),
+    /// The server or something before it said no, or nothing was sent.
+    Refused(Error),
+    /// The request may have been carried out; the error says how the answer was lost.
+    Open(Error),
+}
+
+impl Runs {
+    /// Creates a run and starts it.
+    ///
+    /// The submission is made once, under an id chosen here, and is never broken off: if this future is dropped or its
+    /// time is up, the request goes on in the background (of the Tokio runtime it was started in). A closed connection
+    /// can make the server start a workflow and forget the run.
+    ///
+    /// If the answer is lost, the run is looked for by its id, for the client's
+    /// [`settle_time`](crate::ClientBuilder::settle_time). If it is found it is returned as if nothing had happened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutcomeUnknown`] if the answer was lost and the run cannot be found: it may still appear, and its
+    /// steps may be running. [`Error::AlreadyExists`] if there is a run of the id that was asked for; nothing was
+    /// submitted then. With every other error no run was made. [`Error::Server`] is also how this server reports
+    /// faulty requests, such as an unknown pipeline.
+    pub async fn create(&self, request: CreateRun) -> Result<Run> {
+        let chosen = request.run_id.clone();
+        let run_id = chosen.clone().unwrap_or_else(RunId::random);
+        path_id("run_id", run_id.as_str())?;
+        let body = request.body(&run_id)?;
+        let call = self.call("runs.create", http::Method::POST, None)?.json(&body)?;
+        if let Some((_, bytes)) = &call.body {
+            storable("pipeline or parameters", &String::from_utf8_lossy(bytes))?;
+        }
+        let claim = Claim::new(&self.client.inner, &run_id)?;
+        // The server would start a second workflow before it notices that the id is taken.
+        if chosen.is_some() && self.get_opt(&run_id).await?.is_some() {
+            let message = format!("there is a run of id {run_id}");
+            return Err(Error::AlreadyExists(context(&call, message)));
+        }
+        let inner = Arc::clone(&self.client.inner);
+        let limit = inner.timeout;
+        let background = (limit.saturating_mul(BACKGROUND_FACTOR)).max(SHORTEST_BACKGROUND);
+        let submitted_call = call.clone();
+        let mut task = tokio::spawn(async move { submit(&inner, &submitted_call, claim, background).await });
+        match tokio::time::timeout(limit, &mut task).await {
+            Ok(joined) => match ended(&call, joined) {
+                Submission::Made(run) => Ok(*run),
+                Submission::Refused(error) => Err(error),
+                Submission::Open(error) => self.settle(&call, run_id, None, error).await,
+            },
+            Err(_) => {
+                let error = Error::Timeout(context(&call, format!("no answer within {limit:.1?}")));
+                self.settle(&call, run_id, Some(task), error).await
+            }
+        }
+    }
+
+    /// Looks for a run whose creation was not answered, while the request may still be on its way.
+    async fn settle(
+        &self,
+        call: &Call,
+        run_id: RunId,
+        mut task: Option<JoinHandle<Submission>>,
+        mut lost: Error,
+    ) -> Result<Run> {
+        let deadline = Instant::now() + self.client.inner.settle_time;
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let pause = backoff(FIRST_LOOK, LONGEST_PAUSE, looks).min(left);
+            match &mut task {
+                None => tokio::time::sleep(pause).await,
+                Some(running) => {
+                    if let Ok(joined) = tokio::time::timeout(pause, running).await {
+                        task = None;
+                        match ended(call, joined) {
+                            Submission::Made(run) => return Ok(*run),
+                            Submission::Refused(error) => return Err(error),
+                            Submission::Open(error) => lost = error,
+                        }
+                    }
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let look = tokio::time::timeout(left.max(FIRST_LOOK), self.get(&run_id)).await;
+            match look {
+                Ok(Ok(run)) => {
+                    tracing::info!(%run_id, "the answer to the creation of a run was lost; the run was found");
+                    return Ok(run);
+                }
+                // Not found proves nothing: the record is written after the workflow is started. Other faults may pass.
+                Ok(Err(error)) => tracing::debug!(%run_id, looks, %error),
+                Err(_) => tracing::debug!(%run_id, looks, "no answer"),
+            }
+            if Instant::now() >= deadline {
+                return Err(outcome_unknown(run_id, call, lost));
+            }
+        }
+    }
+}
+
+fn ended(call: &Call, joined: Result<Submission, JoinError>) -> Submission {
+    joined.unwrap_or_else(|error| {
+        let mut context = context(call, "the submission was broken off");
+        context.source = Some(Source::Other(Box::new(error)));
+        Submission::Open(Error::Interrupted(context))
+    })
+}
+
+async fn submit(inner: &Inner, call: &Call, claim: Claim, limit: Duration) -> Submission {
+    let wire = Arc::new(Wire::default());
+    let submission = match inner.send(call, limit, &wire).await {
+        Ok(reply) => match decode::<Run>(call, &reply) {
+            Ok(run) if run.run_id == claim.run_id => Submission::Made(Box::new(run)),
+            Ok(run) if run.run_id.is_empty() => {
+                Submission::Open(Error::UnexpectedResponse(context(call, "the answer names no run")))
+            }
+            Ok(run) => {
+                let message = format!("asked for run {}, the server made {}", claim.run_id, run.run_id);
+                Submission::Refused(Error::UnexpectedResponse(context(call, message)))
+            }
+            Err(error) => Submission::Open(error),
+        },
+        Err(error) if wire.is_unclear() || failed_to_store(&error) => Submission::Open(error),
+        Err(error) => Submission::Refused(error),
+    };
+    if matches!(submission, Submission::Open(_)) {
+        claim.keep();
+    }
+    submission
+}
+
+/// Whether the server failed after it had started the workflow: it records the run last.
+fn failed_to_store(error: &Error) -> bool {
+    let text = error
+        .context()
+        .map(|context| context.chain().unwrap_or(context.message()));
+    matches!(error, Error::Server(_)) && text.is_some_and(|text| text.contains("Failed to store run"))
+}
+
+fn outcome_unknown(run_id: RunId, call: &Call, lost: Error) -> Error {
+    let mut context = context(call, lost.to_string());
+    if let Some(how) = lost.context() {
+        context.status = how.status;
+        context.code = how.code;
+        context.attempts = how.attempts;
+    }
+    context.source = Some(Source::Other(Box::new(lost)));
+    Error::OutcomeUnknown {
+        run_id: Box::new(run_id),
+        context,
+    }
+}
+
+/// The right to submit an id, held by one creation at a time.
+struct Claim {
+    inner: Arc<Inner>,
+    run_id: RunId,
+    keep: bool,
+}
+
+impl Claim {
+    fn new(inner: &Arc<Inner>, run_id: &RunId) -> Result<Self> {
+        let mut submitted = inner.submitted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !submitted.insert(run_id.clone()) {
+            return Err(Error::invalid(
+                "run_id",
+                "an id that is not being submitted and whose outcome is not open",
+            ));
+        }
+        Ok(Self {
+            inner: Arc::clone(inner),
+            run_id: run_id.clone(),
+            keep: false,
+        })
+    }
+
+    /// Bars the id for good: nobody knows whether it was used.
+    fn keep(mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.keep {
+            let mut submitted = self.inner.submitted.lock().unwrap_or_else(PoisonError::into_inner);
+            submitted.remove(&self.run_id);
+        }
+    }
+}
