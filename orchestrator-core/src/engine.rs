@@ -59,7 +59,14 @@ impl Submission {
     /// A submission in the engine's default namespace.
     pub fn new(run_id: EngineRunId, display_name: impl Into<String>, workflow: Workflow) -> Self {
         let group = workflow.name.clone();
-        Self { run_id, display_name: display_name.into(), description: String::new(), group, namespace: None, workflow }
+        Self {
+            run_id,
+            display_name: display_name.into(),
+            description: String::new(),
+            group,
+            namespace: None,
+            workflow,
+        }
     }
 }
 
@@ -127,7 +134,12 @@ pub struct StepStatus {
 impl StepStatus {
     /// A step that has not begun.
     pub fn pending(name: StepName) -> Self {
-        Self { name, state: StepState::Pending, started_at: None, finished_at: None }
+        Self {
+            name,
+            state: StepState::Pending,
+            started_at: None,
+            finished_at: None,
+        }
     }
 
     /// Seconds from its beginning to its end; `None` until both are known.
@@ -152,7 +164,11 @@ pub struct EngineRunStatus {
 impl EngineRunStatus {
     /// A status without a message.
     pub fn new(state: RunState, steps: Vec<StepStatus>) -> Self {
-        Self { state, steps, message: None }
+        Self {
+            state,
+            steps,
+            message: None,
+        }
     }
 }
 
@@ -172,7 +188,10 @@ impl LogTail {
         let all: Vec<&str> = text.lines().collect();
         let from = all.len().saturating_sub(most);
         let lines = all.iter().skip(from).map(|line| (*line).to_owned()).collect();
-        Self { lines, truncated: from > 0 }
+        Self {
+            lines,
+            truncated: from > 0,
+        }
     }
 }
 

@@ -25,7 +25,12 @@ impl ValidationError {
     }
 
     pub(crate) fn of(pointer: &str, detail: impl Into<String>) -> Self {
-        Self { errors: vec![FieldError { pointer: pointer.to_owned(), detail: detail.into() }] }
+        Self {
+            errors: vec![FieldError {
+                pointer: pointer.to_owned(),
+                detail: detail.into(),
+            }],
+        }
     }
 }
 
@@ -50,7 +55,10 @@ pub(crate) struct Problems(Vec<FieldError>);
 
 impl Problems {
     pub(crate) fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        self.0.push(FieldError {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        });
     }
 
     /// Keeps the value, or notes why it was refused.
@@ -68,7 +76,11 @@ impl Problems {
     }
 
     pub(crate) fn finish(self) -> Result<(), ValidationError> {
-        if self.0.is_empty() { Ok(()) } else { Err(ValidationError { errors: self.0 }) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(ValidationError { errors: self.0 })
+        }
     }
 }
 

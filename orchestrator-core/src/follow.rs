@@ -17,8 +17,9 @@ const LOG_LINES: usize = 20;
 /// How often, at the end, the engine is asked again for steps that lag behind the run.
 const LAGGING_LOOKS: u32 = 5;
 
-/// Refusals in a row after which the run is no longer followed. A session that is renewed is not one.
-const MOST_REFUSALS: u32 = 5;
+/// Refusals in a row, with growing pauses, after which the run is no longer followed. A session that is renewed is not
+/// one; a gateway that restarts may be.
+const MOST_REFUSALS: u32 = 8;
 
 /// A run that is being followed.
 #[derive(Debug)]
@@ -32,7 +33,11 @@ pub(crate) struct Followed {
 
 impl Followed {
     pub(crate) fn new(workflow: Workflow, record: watch::Sender<RunRecord>) -> Self {
-        Self { workflow, record, writing: Mutex::new(()) }
+        Self {
+            workflow,
+            record,
+            writing: Mutex::new(()),
+        }
     }
 
     pub(crate) fn id(&self) -> RunId {
@@ -77,7 +82,9 @@ pub(crate) async fn follow(inner: Arc<Inner>, run: Arc<Followed>) {
             }
             Err(error) if error.is_retryable() => {
                 tracing::warn!(run = %id, %error, "the run cannot be seen for now");
-                pause = (pause * 2).min(Duration::from_secs(60)).max(inner.settings.poll_interval);
+                pause = (pause * 2)
+                    .min(Duration::from_secs(60))
+                    .max(inner.settings.poll_interval);
             }
             Err(error @ EngineError::NotFound { .. }) => break Err(error),
             Err(error) => {
@@ -85,6 +92,7 @@ pub(crate) async fn follow(inner: Arc<Inner>, run: Arc<Followed>) {
                 if refusals >= MOST_REFUSALS {
                     break Err(error);
                 }
+                pause = (pause * 2).min(Duration::from_secs(60));
             }
         }
         if Instant::now() >= deadline {
@@ -155,8 +163,15 @@ async fn complete(inner: &Inner, run: &Followed, end: Result<EngineRunStatus, En
     match state {
         RunState::Failed | RunState::Unknown => record.failure = Some(failure(inner, &record, message).await),
         RunState::Cancelled => {
-            let message = if overdue { "the run took longer than allowed and was cancelled" } else { "the run was cancelled" };
-            record.failure = Some(RunFailure { message: message.to_owned(), ..RunFailure::default() });
+            let message = if overdue {
+                "the run took longer than allowed and was cancelled"
+            } else {
+                "the run was cancelled"
+            };
+            record.failure = Some(RunFailure {
+                message: message.to_owned(),
+                ..RunFailure::default()
+            });
         }
         _ => {}
     }
@@ -186,8 +201,12 @@ async fn complete(inner: &Inner, run: &Followed, end: Result<EngineRunStatus, En
 async fn logged_metrics(inner: &Inner, record: &RunRecord) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::new();
     for step in record.steps.iter().filter(|step| step.state == StepState::Succeeded) {
-        let Ok(name) = StepName::new(step.name.as_str()) else { continue };
-        let Ok(log) = inner.engine.logs(&record.engine_run_id, &name, LOG_LINES).await else { continue };
+        let Ok(name) = StepName::new(step.name.as_str()) else {
+            continue;
+        };
+        let Ok(log) = inner.engine.logs(&record.engine_run_id, &name, LOG_LINES).await else {
+            continue;
+        };
         let line = log.lines.iter().rev().find_map(|line| line.strip_prefix("metrics: "));
         if let Some(found) = line.and_then(|line| serde_json::from_str::<BTreeMap<String, f64>>(line).ok()) {
             metrics.extend(found);
@@ -199,13 +218,20 @@ async fn logged_metrics(inner: &Inner, record: &RunRecord) -> BTreeMap<String, f
 async fn failure(inner: &Inner, record: &RunRecord, message: Option<String>) -> RunFailure {
     let Some(step) = record.failed_step() else {
         let message = message.unwrap_or_else(|| "the engine gives no reason".to_owned());
-        return RunFailure { message, ..RunFailure::default() };
+        return RunFailure {
+            message,
+            ..RunFailure::default()
+        };
     };
     let log = match StepName::new(step.name.as_str()) {
-        Ok(name) => inner.engine.logs(&record.engine_run_id, &name, LOG_LINES).await.unwrap_or_else(|error| {
-            tracing::warn!(run = %record.id, %error, "the log of the failed step could not be read");
-            crate::LogTail::default()
-        }),
+        Ok(name) => inner
+            .engine
+            .logs(&record.engine_run_id, &name, LOG_LINES)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(run = %record.id, %error, "the log of the failed step could not be read");
+                crate::LogTail::default()
+            }),
         Err(_) => crate::LogTail::default(),
     };
     // Standard steps end with one line that says what to do.
@@ -215,5 +241,9 @@ async fn failure(inner: &Inner, record: &RunRecord, message: Option<String>) -> 
         (None, Some(message)) => format!("the step {} failed: {message}", step.name),
         (None, None) => format!("the step {} failed", step.name),
     };
-    RunFailure { message, step: Some(step.name.clone()), log: log.lines }
+    RunFailure {
+        message,
+        step: Some(step.name.clone()),
+        log: log.lines,
+    }
 }

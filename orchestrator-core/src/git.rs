@@ -36,7 +36,9 @@ impl GitRepository {
         }
         let url = Url::parse(text).map_err(|error| format!("is not a URL ({error}): {ALLOWED}"))?;
         if url.password().is_some() || (url.scheme() != "ssh" && !url.username().is_empty()) {
-            return Err("holds credentials: leave them out, they are configured as a secret of the installation".to_owned());
+            return Err(
+                "holds credentials: leave them out, they are configured as a secret of the installation".to_owned(),
+            );
         }
         let host = url.host_str().unwrap_or_default();
         let local = match url.scheme() {
@@ -46,7 +48,9 @@ impl GitRepository {
             other => return Err(format!("has the scheme {other}: {ALLOWED}")),
         };
         if local && !allow_local {
-            return Err(format!("is on this machine, which this installation does not allow: {ALLOWED}"));
+            return Err(format!(
+                "is on this machine, which this installation does not allow: {ALLOWED}"
+            ));
         }
         if url.scheme() == "file" {
             if !host.is_empty() {
@@ -145,7 +149,11 @@ mod tests {
 
     #[test]
     fn addresses_that_git_may_be_given() {
-        for text in ["https://git.example.com/fraud.git", "ssh://git@git.example.com:2222/a/b", "git@github.com:a/b.git"] {
+        for text in [
+            "https://git.example.com/fraud.git",
+            "ssh://git@git.example.com:2222/a/b",
+            "git@github.com:a/b.git",
+        ] {
             assert!(GitRepository::parse(text, false).is_ok(), "{text}");
         }
         assert!(GitRepository::parse("file:///srv/repo", true).is_ok());
@@ -181,9 +189,12 @@ mod tests {
 
     #[test]
     fn short_name_is_what_a_person_says() {
-        for (text, name) in
-            [("https://h/a/fraud.git", "fraud"), ("git@h:a/fraud", "fraud"), ("git@h:fraud.git", "fraud"), ("https://h/x/", "x")]
-        {
+        for (text, name) in [
+            ("https://h/a/fraud.git", "fraud"),
+            ("git@h:a/fraud", "fraud"),
+            ("git@h:fraud.git", "fraud"),
+            ("https://h/x/", "x"),
+        ] {
             assert_eq!(GitRepository::parse(text, false).unwrap().short_name(), name);
         }
     }

@@ -2,6 +2,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod capabilities;
+#[cfg(feature = "testing")]
+pub mod contract;
 mod engine;
 pub mod engines;
 mod error;
@@ -20,18 +22,18 @@ mod settings;
 mod split;
 mod store;
 mod templates;
+#[cfg(all(feature = "testing", feature = "mlflow"))]
+pub mod testing;
 mod tracking;
 mod workflow;
 
 pub use capabilities::{Capabilities, Capability};
-pub use engine::{
-    Engine, EngineError, EngineRunId, EngineRunStatus, LogTail, StepState, StepStatus, Submission,
-};
+pub use engine::{Engine, EngineError, EngineRunId, EngineRunStatus, LogTail, StepState, StepStatus, Submission};
 pub use error::Error;
 pub use field::{FieldError, ValidationError};
 pub use git::{GitRepository, GitSha};
-pub use outcome::RunState;
 pub use orchestrator::{Orchestrator, OrchestratorBuilder};
+pub use outcome::RunState;
 pub use record::{RunFailure, RunId, RunRecord, StepRecord};
 pub use report::RunReport;
 pub use request::{DeployRequest, EvaluateRequest, Gate, GateDirection, RequestKind, TrainRequest};

@@ -13,8 +13,9 @@ use crate::run::Run;
 use crate::store::{MemoryStore, RunStore, StoreError};
 use crate::templates::{self, Kit};
 use crate::{
-    DeployRequest, Engine, EngineError, EnvValue, Error, EvaluateRequest, RequestKind, RunFailure, RunId, RunRecord, RunState,
-    Settings, StepRecord, StepStatus, Tracker, TrackingError, TrackingRun, TrackingStart, TrainRequest, Workflow,
+    DeployRequest, Engine, EngineError, EnvValue, Error, EvaluateRequest, RequestKind, RunFailure, RunId, RunRecord,
+    RunState, Settings, StepRecord, StepStatus, Tracker, TrackingError, TrackingRun, TrackingStart, TrainRequest,
+    Workflow,
 };
 
 /// Tag under which a tracker finds the record of a run again.
@@ -97,9 +98,9 @@ impl OrchestratorBuilder {
     /// # Errors
     /// [`Error::Config`] without an engine.
     pub fn build(self) -> Result<Orchestrator, Error> {
-        let engine = self
-            .engine
-            .ok_or_else(|| Error::Config { message: "an orchestrator needs an engine: call engine(…) before build()".to_owned() })?;
+        let engine = self.engine.ok_or_else(|| Error::Config {
+            message: "an orchestrator needs an engine: call engine(…) before build()".to_owned(),
+        })?;
         Ok(Orchestrator(Arc::new(Inner {
             engine,
             tracker: self.tracker,
@@ -124,7 +125,11 @@ impl Plan {
         settings: &Settings,
         tracking: Option<&BTreeMap<String, EnvValue>>,
     ) -> Result<Workflow, EngineError> {
-        let kit = Kit { settings, tracking, common: &self.common };
+        let kit = Kit {
+            settings,
+            tracking,
+            common: &self.common,
+        };
         let version = self.model_version.unwrap_or_default();
         let workflow = match self.kind {
             RequestKind::Train => templates::train(&kit),
@@ -136,8 +141,14 @@ impl Plan {
 
     fn display_name(&self) -> String {
         let sha: String = self.common.git_sha.as_str().chars().take(8).collect();
-        let version = self.model_version.map(|version| format!(" version {version}")).unwrap_or_default();
-        format!("{} {}{version} {sha} {}", self.kind, self.common.model_name, self.common.dataset_version)
+        let version = self
+            .model_version
+            .map(|version| format!(" version {version}"))
+            .unwrap_or_default();
+        format!(
+            "{} {}{version} {sha} {}",
+            self.kind, self.common.model_name, self.common.dataset_version
+        )
     }
 
     fn tracking_start(&self, record: &RunRecord) -> TrackingStart {
@@ -160,7 +171,12 @@ impl Plan {
         ]);
         if !common.environment.is_empty() {
             // Names only: a value may be a secret.
-            let names = common.environment.keys().map(String::as_str).collect::<Vec<_>>().join(",");
+            let names = common
+                .environment
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(",");
             tags.insert("orchestrator.environment".to_owned(), names);
         }
         TrackingStart {
@@ -192,7 +208,13 @@ impl Orchestrator {
     /// [`Error::Invalid`] before anything is sent; [`Error::Engine`] if the engine does not take it.
     pub async fn train(&self, request: TrainRequest) -> Result<Run, Error> {
         let valid = request.valid(&self.0.settings)?;
-        self.submit(Plan { kind: RequestKind::Train, common: valid.common, model_version: None, gate: Gate::default() }).await
+        self.submit(Plan {
+            kind: RequestKind::Train,
+            common: valid.common,
+            model_version: None,
+            gate: Gate::default(),
+        })
+        .await
     }
 
     /// Measures a registered model version beside the one in use. Returns when the engine has the run.
@@ -250,7 +272,11 @@ impl Orchestrator {
     /// # Errors
     /// [`Error::UnknownRun`], [`Error::Store`].
     pub async fn run(&self, id: &RunId) -> Result<RunRecord, Error> {
-        self.0.store.get(id).await?.ok_or_else(|| Error::UnknownRun { id: id.to_string() })
+        self.0
+            .store
+            .get(id)
+            .await?
+            .ok_or_else(|| Error::UnknownRun { id: id.to_string() })
     }
 
     /// Asks for a run to be stopped. It is [`RunState::Cancelling`] until its engine says that it has ended.
@@ -274,20 +300,36 @@ impl Orchestrator {
         let inner = &self.0;
         if inner.tracker.is_none() && plan.kind != RequestKind::Train {
             return Err(Error::Config {
-                message: format!("{} needs a tracker, where models are registered: call tracking(…) on the builder", plan.kind),
+                message: format!(
+                    "{} needs a tracker, where models are registered: call tracking(…) on the builder",
+                    plan.kind
+                ),
             });
         }
         // Everything that can be refused without the outside world is refused here.
         let no_environment = BTreeMap::new();
         let draft = plan.workflow(&inner.settings, inner.tracker.as_ref().map(|_| &no_environment))?;
-        let order: Vec<_> = draft.order().map_err(EngineError::from)?.iter().map(|step| step.name.clone()).collect();
+        let order: Vec<_> = draft
+            .order()
+            .map_err(EngineError::from)?
+            .iter()
+            .map(|step| step.name.clone())
+            .collect();
         let lacking = inner.engine.capabilities().lacking(&draft.required_capabilities());
         if !lacking.is_empty() {
-            return Err(EngineError::Unsupported { engine: inner.engine.name().to_owned(), lacking }.into());
+            return Err(EngineError::Unsupported {
+                engine: inner.engine.name().to_owned(),
+                lacking,
+            }
+            .into());
         }
         let id = RunId::new();
         let now = Timestamp::now();
-        let namespace = plan.common.namespace.clone().or_else(|| inner.engine.default_namespace().map(str::to_owned));
+        let namespace = plan
+            .common
+            .namespace
+            .clone()
+            .or_else(|| inner.engine.default_namespace().map(str::to_owned));
         let record = RunRecord {
             engine_run_id: id.at_engine(),
             id,
@@ -303,7 +345,10 @@ impl Orchestrator {
             parameters: plan.common.parameters.clone(),
             model_name: plan.common.model_name.clone(),
             model_version: plan.model_version,
-            steps: order.into_iter().map(|name| StepRecord::from(&StepStatus::pending(name))).collect(),
+            steps: order
+                .into_iter()
+                .map(|name| StepRecord::from(&StepStatus::pending(name)))
+                .collect(),
             metrics: BTreeMap::new(),
             tracking: None,
             links: BTreeMap::new(),
@@ -315,9 +360,9 @@ impl Orchestrator {
         inner.store.put(&record).await?;
         // In a task of its own: a caller who goes away must not leave half a submission behind.
         let launched = tokio::spawn(Arc::clone(inner).launch(plan, record));
-        let followed = launched
-            .await
-            .map_err(|error| Error::Store { message: format!("the submission was interrupted: {error}") })??;
+        let followed = launched.await.map_err(|error| Error::Store {
+            message: format!("the submission was interrupted: {error}"),
+        })??;
         Ok(Run::new(self.clone(), &followed))
     }
 }
@@ -346,10 +391,16 @@ impl Inner {
         };
         let workflow = plan.workflow(&self.settings, environment.as_ref())?;
         let order = workflow.order().map_err(EngineError::from)?;
-        record.steps =
-            order.into_iter().chain(&workflow.exit_step).map(|step| StepRecord::from(&StepStatus::pending(step.name.clone()))).collect();
+        record.steps = order
+            .into_iter()
+            .chain(&workflow.exit_step)
+            .map(|step| StepRecord::from(&StepStatus::pending(step.name.clone())))
+            .collect();
         let submission = Submission {
-            description: format!("{} of {} at {}", plan.kind, plan.common.git_repository, plan.common.git_sha),
+            description: format!(
+                "{} of {} at {}",
+                plan.kind, plan.common.git_repository, plan.common.git_sha
+            ),
             group: plan.common.experiment.clone(),
             namespace: record.namespace.clone(),
             ..Submission::new(record.engine_run_id.clone(), plan.display_name(), workflow)
@@ -382,25 +433,37 @@ impl Inner {
             }
             Err(error @ TrackingError::Unreachable { .. }) if plan.kind == RequestKind::Train => {
                 tracing::warn!(run = %record.id, %error, "training starts without a record");
-                record.warnings.push(format!("{error}: the run is not recorded there and its model is not registered"));
+                record.warnings.push(format!(
+                    "{error}: the run is not recorded there and its model is not registered"
+                ));
             }
             Err(error) => return Err(error),
         }
         if let Err(error) = self.save(record).await {
             // The record of the tracker is closed again by `give_up`.
-            return Err(TrackingError::Failed { message: error.to_string(), source: None });
+            return Err(TrackingError::Failed {
+                message: error.to_string(),
+                source: None,
+            });
         }
         Ok(())
     }
 
     async fn link_tracking(&self, record: &mut RunRecord) {
-        let (Some(tracker), Some(run)) = (&self.tracker, &record.tracking) else { return };
-        let mut tags = BTreeMap::from([("orchestrator.engine_run_id".to_owned(), record.engine_run_id.to_string())]);
+        let (Some(tracker), Some(run)) = (&self.tracker, &record.tracking) else {
+            return;
+        };
+        let mut tags = BTreeMap::from([(
+            "orchestrator.engine_run_id".to_owned(),
+            record.engine_run_id.to_string(),
+        )]);
         if let Some(link) = record.links.get("engine") {
             tags.insert("orchestrator.engine_link".to_owned(), link.clone());
         }
         if let Err(error) = tracker.tag(run, &tags).await {
-            record.warnings.push(format!("the link to the engine is not in the tracker's record: {error}"));
+            record.warnings.push(format!(
+                "the link to the engine is not in the tracker's record: {error}"
+            ));
         }
     }
 
@@ -408,7 +471,10 @@ impl Inner {
     async fn give_up(&self, mut record: RunRecord, error: Error) -> Error {
         let unknown = matches!(error, Error::Engine(EngineError::OutcomeUnknown { .. }));
         record.state = if unknown { RunState::Unknown } else { RunState::Failed };
-        record.failure = Some(RunFailure { message: error.to_string(), ..RunFailure::default() });
+        record.failure = Some(RunFailure {
+            message: error.to_string(),
+            ..RunFailure::default()
+        });
         if !unknown {
             self.finish_tracking(&mut record, RunState::Failed).await;
         }
@@ -419,9 +485,13 @@ impl Inner {
     }
 
     pub(crate) async fn finish_tracking(&self, record: &mut RunRecord, state: RunState) {
-        let (Some(tracker), Some(run)) = (&self.tracker, &record.tracking) else { return };
+        let (Some(tracker), Some(run)) = (&self.tracker, &record.tracking) else {
+            return;
+        };
         if let Err(error) = tracker.finish(run, state).await {
-            record.warnings.push(format!("the end of the run is not in the tracker's record: {error}"));
+            record
+                .warnings
+                .push(format!("the end of the run is not in the tracker's record: {error}"));
         }
     }
 

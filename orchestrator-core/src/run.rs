@@ -15,7 +15,11 @@ pub struct Run {
 
 impl Run {
     pub(crate) fn new(orchestrator: Orchestrator, followed: &Followed) -> Self {
-        Self { orchestrator, id: followed.id(), record: followed.subscribe() }
+        Self {
+            orchestrator,
+            id: followed.id(),
+            record: followed.subscribe(),
+        }
     }
 
     /// The orchestrator's id of the run.

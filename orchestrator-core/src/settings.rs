@@ -17,12 +17,18 @@ pub struct DatasetStore {
 impl DatasetStore {
     /// The volume `claim`, mounted at `path`.
     pub fn volume(claim: impl Into<String>, path: impl Into<String>) -> Self {
-        Self { claim: Some(claim.into()), path: path.into() }
+        Self {
+            claim: Some(claim.into()),
+            path: path.into(),
+        }
     }
 
     /// A folder that every step sees anyway.
     pub fn folder(path: impl Into<String>) -> Self {
-        Self { claim: None, path: path.into() }
+        Self {
+            claim: None,
+            path: path.into(),
+        }
     }
 }
 

@@ -29,7 +29,9 @@ impl TrainSplit {
         if train > 0.0 && train < 1.0 {
             Ok(Self { train, seed })
         } else {
-            Err(format!("is {train}: give the training share strictly between 0 and 1, for instance 0.8"))
+            Err(format!(
+                "is {train}: give the training share strictly between 0 and 1, for instance 0.8"
+            ))
         }
     }
 

@@ -42,7 +42,9 @@ impl MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("records", &self.records().len()).finish()
+        f.debug_struct("MemoryStore")
+            .field("records", &self.records().len())
+            .finish()
     }
 }
 

@@ -23,7 +23,11 @@ impl StepName {
     /// [`WorkflowError::Name`] with what is allowed.
     pub fn new(name: impl Into<String>) -> Result<Self, WorkflowError> {
         let name = name.into();
-        if is_name(&name) { Ok(Self(name)) } else { Err(WorkflowError::Name { name }) }
+        if is_name(&name) {
+            Ok(Self(name))
+        } else {
+            Err(WorkflowError::Name { name })
+        }
     }
 
     /// The name as text.
@@ -42,7 +46,9 @@ fn is_name(name: &str) -> bool {
     name.len() <= 50
         && !name.ends_with('-')
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// An output artifact of a step: the directory `output` that `step` wrote.
@@ -115,7 +121,10 @@ pub struct Volume {
 impl Volume {
     /// The volume `claim` at `mount_path`.
     pub fn new(claim: impl Into<String>, mount_path: impl Into<String>) -> Self {
-        Self { claim: claim.into(), mount_path: mount_path.into() }
+        Self {
+            claim: claim.into(),
+            mount_path: mount_path.into(),
+        }
     }
 }
 
@@ -275,7 +284,10 @@ impl Step {
 
     /// A reference to one of this step's outputs.
     pub fn output_ref(&self, output: impl Into<String>) -> OutputRef {
-        OutputRef { step: self.name.clone(), output: output.into() }
+        OutputRef {
+            step: self.name.clone(),
+            output: output.into(),
+        }
     }
 
     /// The artifacts of other steps that the command takes.
@@ -291,7 +303,11 @@ impl Step {
 
     /// Every step that must have ended before: those it takes artifacts of, and those named in `after`.
     pub fn predecessors(&self) -> BTreeSet<&StepName> {
-        self.inputs().into_iter().map(|input| &input.step).chain(&self.after).collect()
+        self.inputs()
+            .into_iter()
+            .map(|input| &input.step)
+            .chain(&self.after)
+            .collect()
     }
 }
 
@@ -328,7 +344,12 @@ impl Workflow {
         if !is_name(&name) {
             return Err(WorkflowError::Name { name });
         }
-        Ok(Self { name, parameters: BTreeMap::new(), steps: Vec::new(), exit_step: None })
+        Ok(Self {
+            name,
+            parameters: BTreeMap::new(),
+            steps: Vec::new(),
+            exit_step: None,
+        })
     }
 
     /// Sets a parameter.
@@ -364,7 +385,9 @@ impl Workflow {
         let mut names = BTreeSet::new();
         for step in self.steps.iter().chain(&self.exit_step) {
             if !names.insert(&step.name) {
-                return Err(WorkflowError::Twice { step: step.name.clone() });
+                return Err(WorkflowError::Twice {
+                    step: step.name.clone(),
+                });
             }
             self.check(step)?;
         }
@@ -376,8 +399,14 @@ impl Workflow {
                 .iter()
                 .find(|step| !done.contains(&step.name) && step.predecessors().is_subset(&done));
             let Some(step) = ready else {
-                let stuck = self.steps.iter().map(|step| &step.name).filter(|name| !done.contains(name));
-                return Err(WorkflowError::Cycle { steps: stuck.cloned().collect() });
+                let stuck = self
+                    .steps
+                    .iter()
+                    .map(|step| &step.name)
+                    .filter(|name| !done.contains(name));
+                return Err(WorkflowError::Cycle {
+                    steps: stuck.cloned().collect(),
+                });
             };
             done.insert(&step.name);
             order.push(step);
@@ -389,7 +418,11 @@ impl Workflow {
     pub fn required_capabilities(&self) -> BTreeSet<Capability> {
         let mut needed = BTreeSet::new();
         for step in self.steps.iter().chain(&self.exit_step) {
-            if step.environment.values().any(|value| matches!(value, EnvValue::Secret(_))) {
+            if step
+                .environment
+                .values()
+                .any(|value| matches!(value, EnvValue::Secret(_)))
+            {
                 needed.insert(Capability::Secrets);
             }
             if !step.volumes.is_empty() {
@@ -417,14 +450,21 @@ impl Workflow {
     fn check(&self, step: &Step) -> Result<(), WorkflowError> {
         let is_exit = self.exit_step.as_ref().is_some_and(|exit| exit.name == step.name);
         if step.command.is_empty() {
-            return Err(WorkflowError::NoCommand { step: step.name.clone() });
+            return Err(WorkflowError::NoCommand {
+                step: step.name.clone(),
+            });
         }
         for output in &step.outputs {
             if !is_name(output) {
                 return Err(WorkflowError::Name { name: output.clone() });
             }
         }
-        let dangling = |what: String| Err(WorkflowError::Dangling { step: step.name.clone(), what });
+        let dangling = |what: String| {
+            Err(WorkflowError::Dangling {
+                step: step.name.clone(),
+                what,
+            })
+        };
         let parameters = step.command.iter().filter_map(|word| match word {
             Word::Parameter(name) => Some(name.as_str()),
             _ => None,
@@ -436,8 +476,12 @@ impl Workflow {
         }
         for word in &step.command {
             match word {
-                Word::Output(name) if !step.outputs.contains(name) => return dangling(format!("its own output {name}")),
-                Word::FinalStatus if !is_exit => return dangling("the final status, which only the exit step has".to_owned()),
+                Word::Output(name) if !step.outputs.contains(name) => {
+                    return dangling(format!("its own output {name}"));
+                }
+                Word::FinalStatus if !is_exit => {
+                    return dangling("the final status, which only the exit step has".to_owned());
+                }
                 _ => {}
             }
         }
@@ -445,7 +489,10 @@ impl Workflow {
             return dangling("other steps, although it is the exit step, which runs even if they never did".to_owned());
         }
         for input in step.inputs() {
-            let found = self.steps.iter().any(|other| other.name == input.step && other.outputs.contains(&input.output));
+            let found = self
+                .steps
+                .iter()
+                .any(|other| other.name == input.step && other.outputs.contains(&input.output));
             if !found {
                 return dangling(format!("the output {} of {}", input.output, input.step));
             }
@@ -464,7 +511,9 @@ impl Workflow {
 #[non_exhaustive]
 pub enum WorkflowError {
     /// A name of a workflow, step or output.
-    #[error("the name {name:?} is not allowed: use 1 to 50 lower-case letters, digits and '-', beginning with a letter and not ending in '-'")]
+    #[error(
+        "the name {name:?} is not allowed: use 1 to 50 lower-case letters, digits and '-', beginning with a letter and not ending in '-'"
+    )]
     Name {
         /// The refused name.
         name: String,
@@ -539,13 +588,22 @@ mod tests {
         for words in [
             vec![Word::Parameter("p".into())],
             vec![Word::Output("o".into())],
-            vec![Word::Input(OutputRef { step: b.name.clone(), output: "o".into() })],
+            vec![Word::Input(OutputRef {
+                step: b.name.clone(),
+                output: "o".into(),
+            })],
             vec![Word::FinalStatus],
         ] {
             let broken = empty.clone().step(step("c", words));
-            assert!(matches!(broken.order(), Err(WorkflowError::Dangling { .. })), "{broken:?}");
+            assert!(
+                matches!(broken.order(), Err(WorkflowError::Dangling { .. })),
+                "{broken:?}"
+            );
         }
-        assert!(matches!(empty.clone().step(step("c", [])).order(), Err(WorkflowError::NoCommand { .. })));
+        assert!(matches!(
+            empty.clone().step(step("c", [])).order(),
+            Err(WorkflowError::NoCommand { .. })
+        ));
         assert!(Step::new("Not allowed", "i", []).is_err());
     }
 
@@ -553,8 +611,13 @@ mod tests {
     fn required_capabilities_follow_from_what_is_used() {
         let plain = Workflow::new("w").unwrap().step(step("a", ["x".into()]));
         assert!(plain.required_capabilities().is_empty());
-        let secret = EnvValue::Secret(SecretRef { name: "s".into(), key: "k".into() });
-        let rich = plain.step(step("b", ["x".into()]).env("TOKEN", secret).retries(1)).exit_step(step("end", ["x".into()]));
+        let secret = EnvValue::Secret(SecretRef {
+            name: "s".into(),
+            key: "k".into(),
+        });
+        let rich = plain
+            .step(step("b", ["x".into()]).env("TOKEN", secret).retries(1))
+            .exit_step(step("end", ["x".into()]));
         assert_eq!(
             rich.required_capabilities().into_iter().collect::<Vec<_>>(),
             [Capability::ExitStep, Capability::Retries, Capability::Secrets]

@@ -29,7 +29,9 @@ pub(super) async fn list(
 ) -> Result<Json<Runs>, Problem> {
     let Query(listing) = query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let records = orchestrator.runs(listing.limit.unwrap_or(50).min(MOST_RUNS)).await?;
-    Ok(Json(Runs { runs: records.into_iter().map(RunReport::from).collect() }))
+    Ok(Json(Runs {
+        runs: records.into_iter().map(RunReport::from).collect(),
+    }))
 }
 
 pub(super) async fn get(
@@ -43,5 +45,8 @@ pub(super) async fn cancel(
     State(orchestrator): State<Orchestrator>,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<RunReport>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(orchestrator.cancel(&RunId::from(id.as_str())).await?.into())))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(orchestrator.cancel(&RunId::from(id.as_str())).await?.into()),
+    ))
 }

@@ -17,8 +17,15 @@ pub(super) struct Body {
 impl Body {
     pub(super) fn new(value: Value) -> Result<Self, ValidationError> {
         match value {
-            Value::Object(fields) => Ok(Self { fields, known: Vec::new(), problems: Problems::default() }),
-            other => Err(ValidationError::of("", format!("the body is {}, not a JSON object", kind(&other)))),
+            Value::Object(fields) => Ok(Self {
+                fields,
+                known: Vec::new(),
+                problems: Problems::default(),
+            }),
+            other => Err(ValidationError::of(
+                "",
+                format!("the body is {}, not a JSON object", kind(&other)),
+            )),
         }
     }
 
@@ -41,18 +48,29 @@ impl Body {
 
     pub(super) fn whole<T: TryFrom<u64>>(&mut self, name: &'static str, what: &str) -> Option<T> {
         let value = self.take(name)?;
-        value.as_u64().and_then(|n| T::try_from(n).ok()).or_else(|| self.wrong(name, what, &value))
+        value
+            .as_u64()
+            .and_then(|n| T::try_from(n).ok())
+            .or_else(|| self.wrong(name, what, &value))
     }
 
     pub(super) fn object(&mut self, name: &'static str) -> Option<Value> {
         let value = self.take(name)?;
-        if value.is_object() { Some(value) } else { self.wrong(name, "an object", &value) }
+        if value.is_object() {
+            Some(value)
+        } else {
+            self.wrong(name, "an object", &value)
+        }
     }
 
     /// An object of scalars, kept as text as they were written.
     fn scalars(&mut self, name: &'static str, numbers: bool) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
-        let allowed = if numbers { "a string, number or boolean" } else { "a string" };
+        let allowed = if numbers {
+            "a string, number or boolean"
+        } else {
+            "a string"
+        };
         match self.take(name) {
             None => {}
             Some(Value::Object(entries)) => {
@@ -79,7 +97,8 @@ impl Body {
     }
 
     fn wrong<T>(&mut self, name: &str, wanted: &str, found: &Value) -> Option<T> {
-        self.problems.add(format!("/{name}"), format!("is {}: give {wanted}", kind(found)));
+        self.problems
+            .add(format!("/{name}"), format!("is {}: give {wanted}", kind(found)));
         None
     }
 
@@ -91,7 +110,9 @@ impl Body {
             environment: self.scalars("environment", false),
             parameters: self.scalars("parameters", true),
             train_split: self.number("train_split"),
-            seed: self.whole("seed", "a whole number from 0 to 4294967295").unwrap_or_default(),
+            seed: self
+                .whole("seed", "a whole number from 0 to 4294967295")
+                .unwrap_or_default(),
             namespace: self.text("namespace"),
             experiment: self.text("experiment"),
             model_name: self.text("model_name"),
@@ -103,7 +124,10 @@ impl Body {
     pub(super) fn finish(mut self, validation: Result<(), ValidationError>) -> Result<(), ValidationError> {
         let known = self.known.join(", ");
         for name in self.fields.keys() {
-            self.problems.add(format!("/{}", pointer_segment(name)), format!("is not a field of this request: known are {known}"));
+            self.problems.add(
+                format!("/{}", pointer_segment(name)),
+                format!("is not a field of this request: known are {known}"),
+            );
         }
         if let Err(error) = validation {
             self.problems.merge(error);

@@ -6,8 +6,15 @@ use crate::field::{Problems, pointer_segment};
 use crate::{GitRepository, GitSha, Settings, TrainSplit};
 
 /// Names that the orchestrator gives to entry points; see the contract of model repositories.
-const RESERVED_PARAMETERS: [&str; 7] =
-    ["train_data", "test_data", "model_dir", "metrics_file", "model_name", "model_version", "seed"];
+const RESERVED_PARAMETERS: [&str; 7] = [
+    "train_data",
+    "test_data",
+    "model_dir",
+    "metrics_file",
+    "model_name",
+    "model_version",
+    "seed",
+];
 
 /// Longest value of a parameter: what MLflow keeps without cutting it (2.x and 3.x).
 const LONGEST_PARAMETER: usize = 6000;
@@ -43,7 +50,11 @@ pub(crate) struct ValidCommon {
 
 impl Common {
     pub(crate) fn new(git_repository: impl Into<String>, git_sha: impl Into<String>) -> Self {
-        Self { git_repository: git_repository.into(), git_sha: git_sha.into(), ..Self::default() }
+        Self {
+            git_repository: git_repository.into(),
+            git_sha: git_sha.into(),
+            ..Self::default()
+        }
     }
 
     /// Checks every field; what is wrong goes into `problems`, all of it.
@@ -64,7 +75,10 @@ impl Common {
                 problems.add(format!("/parameters/{}", pointer_segment(name)), detail);
             }
         }
-        let split = problems.check("/train_split", TrainSplit::new(self.train_split.unwrap_or(0.8), self.seed));
+        let split = problems.check(
+            "/train_split",
+            TrainSplit::new(self.train_split.unwrap_or(0.8), self.seed),
+        );
         if let Some(namespace) = &self.namespace {
             problems.check("/namespace", namespace_name(namespace));
         }
@@ -93,22 +107,29 @@ impl Common {
 }
 
 fn dataset_version(text: &str) -> Result<String, String> {
-    const ALLOWED: &str = "give 1 to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit, for instance v1";
+    const ALLOWED: &str =
+        "give 1 to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit, for instance v1";
     if text.is_empty() {
         return Err(format!("is required: {ALLOWED}"));
     }
     let good = text.len() <= 100
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    if good { Ok(text.to_owned()) } else { Err(format!("is not the name of a dataset version: {ALLOWED}")) }
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("is not the name of a dataset version: {ALLOWED}"))
+    }
 }
 
 fn environment_entry(name: &str, value: &str) -> Result<(), String> {
     let good = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !good || name.len() > 255 {
-        return Err("is not the name of an environment variable: use letters, digits and '_', not beginning with a digit"
-            .to_owned());
+        return Err(
+            "is not the name of an environment variable: use letters, digits and '_', not beginning with a digit"
+                .to_owned(),
+        );
     }
     if name.starts_with("MLFLOW_") || name == "GIT_TOKEN" || name == "PATH" {
         return Err("is set by the orchestrator and cannot be changed".to_owned());
@@ -127,8 +148,10 @@ fn parameter(name: &str, value: &str) -> Result<(), String> {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
         && name.len() <= 200;
     if !good {
-        return Err("is not the name of a parameter: use up to 200 letters, digits, '_', '-' and '.', beginning with a letter"
-            .to_owned());
+        return Err(
+            "is not the name of a parameter: use up to 200 letters, digits, '_', '-' and '.', beginning with a letter"
+                .to_owned(),
+        );
     }
     if RESERVED_PARAMETERS.contains(&name) {
         return Err(if name == "seed" {
@@ -138,7 +161,9 @@ fn parameter(name: &str, value: &str) -> Result<(), String> {
         });
     }
     if value.chars().count() > LONGEST_PARAMETER {
-        return Err(format!("is longer than {LONGEST_PARAMETER} characters, more than the tracking server keeps"));
+        return Err(format!(
+            "is longer than {LONGEST_PARAMETER} characters, more than the tracking server keeps"
+        ));
     }
     if value.contains('\0') {
         return Err("holds a NUL character, which no command line can".to_owned());
@@ -151,7 +176,9 @@ fn namespace_name(text: &str) -> Result<(), String> {
         && text.len() <= 63
         && !text.starts_with('-')
         && !text.ends_with('-')
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if good {
         Ok(())
     } else {
@@ -175,7 +202,9 @@ pub(super) fn model_name(text: &str) -> Result<String, String> {
 
 fn experiment_name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.chars().count() > 128 || text.chars().any(char::is_control) {
-        return Err("is not the name of an experiment: use 1 to 128 characters, none of them control characters".to_owned());
+        return Err(
+            "is not the name of an experiment: use 1 to 128 characters, none of them control characters".to_owned(),
+        );
     }
     Ok(text.to_owned())
 }

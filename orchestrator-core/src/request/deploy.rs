@@ -67,14 +67,23 @@ pub struct Gate {
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { metric: "accuracy".to_owned(), direction: GateDirection::Higher, tolerance: 0.0, threshold: None }
+        Self {
+            metric: "accuracy".to_owned(),
+            direction: GateDirection::Higher,
+            tolerance: 0.0,
+            threshold: None,
+        }
     }
 }
 
 impl Gate {
     /// Not worse in `metric` than the version in use.
     pub fn new(metric: impl Into<String>, direction: GateDirection) -> Self {
-        Self { metric: metric.into(), direction, ..Self::default() }
+        Self {
+            metric: metric.into(),
+            direction,
+            ..Self::default()
+        }
     }
 
     /// Lets the metric be worse by this much.
@@ -116,8 +125,15 @@ impl Gate {
 
     fn check(&self, problems: &mut Problems) {
         let plain = |c: char| c.is_alphanumeric() || "_-. /".contains(c);
-        if self.metric.is_empty() || self.metric.starts_with('-') || self.metric.len() > 200 || !self.metric.chars().all(plain) {
-            problems.add("/gate/metric", "is not the name of a metric: use 1 to 200 letters, digits, '_', '-', '.', '/' and blanks");
+        if self.metric.is_empty()
+            || self.metric.starts_with('-')
+            || self.metric.len() > 200
+            || !self.metric.chars().all(plain)
+        {
+            problems.add(
+                "/gate/metric",
+                "is not the name of a metric: use 1 to 200 letters, digits, '_', '-', '.', '/' and blanks",
+            );
         }
         if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
             problems.add("/gate/tolerance", format!("is {}: give 0 or more", self.tolerance));
@@ -154,8 +170,15 @@ impl DeployRequest {
         model_name: impl Into<String>,
         model_version: u64,
     ) -> Self {
-        let common = Common { model_name: Some(model_name.into()), ..Common::new(git_repository, git_sha) };
-        Self { common, model_version, gate: Gate::default() }
+        let common = Common {
+            model_name: Some(model_name.into()),
+            ..Common::new(git_repository, git_sha)
+        };
+        Self {
+            common,
+            model_version,
+            gate: Gate::default(),
+        }
     }
 
     common_setters!();
@@ -179,7 +202,11 @@ impl DeployRequest {
             Some(value) => Gate::from_json(value, &mut body.problems),
             None => Gate::default(),
         };
-        let request = Self { common, model_version, gate };
+        let request = Self {
+            common,
+            model_version,
+            gate,
+        };
         body.finish(request.validate(settings))?;
         Ok(request)
     }
@@ -199,7 +226,11 @@ impl DeployRequest {
         self.gate.check(&mut problems);
         problems.finish()?;
         common
-            .map(|common| ValidDeploy { common, model_version: self.model_version, gate: self.gate.clone() })
+            .map(|common| ValidDeploy {
+                common,
+                model_version: self.model_version,
+                gate: self.gate.clone(),
+            })
             .ok_or_else(|| ValidationError::of("", "the request is incomplete"))
     }
 }

@@ -31,7 +31,10 @@ impl EvaluateRequest {
         model_name: impl Into<String>,
         model_version: u64,
     ) -> Self {
-        let common = Common { model_name: Some(model_name.into()), ..Common::new(git_repository, git_sha) };
+        let common = Common {
+            model_name: Some(model_name.into()),
+            ..Common::new(git_repository, git_sha)
+        };
         Self { common, model_version }
     }
 
@@ -65,7 +68,10 @@ impl EvaluateRequest {
         model_version(self.model_version, &mut problems);
         problems.finish()?;
         common
-            .map(|common| ValidEvaluate { common, model_version: self.model_version })
+            .map(|common| ValidEvaluate {
+                common,
+                model_version: self.model_version,
+            })
             .ok_or_else(|| ValidationError::of("", "the request is incomplete"))
     }
 }

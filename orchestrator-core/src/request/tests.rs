@@ -74,8 +74,14 @@ fn a_missing_field_names_itself() {
 #[test]
 fn a_split_must_leave_both_parts_something() {
     for split in [0.0, 1.0, -0.1, 1.2, f64::NAN, f64::INFINITY] {
-        let request = TrainRequest::new("https://git.example.com/r", SHA).dataset_version("v1").split(split);
-        assert_eq!(pointers(&request.validate(&Settings::default()).unwrap_err()), ["/train_split"], "{split}");
+        let request = TrainRequest::new("https://git.example.com/r", SHA)
+            .dataset_version("v1")
+            .split(split);
+        assert_eq!(
+            pointers(&request.validate(&Settings::default()).unwrap_err()),
+            ["/train_split"],
+            "{split}"
+        );
     }
 }
 
@@ -88,9 +94,7 @@ fn an_evaluation_needs_a_version() {
 
 #[test]
 fn a_gate_is_read_and_checked() {
-    let body = |gate: serde_json::Value| {
-        json!({"git_repository": "https://git.example.com/r", "git_sha": SHA, "dataset_version": "v1", "model_version": 2, "gate": gate})
-    };
+    let body = |gate: serde_json::Value| json!({"git_repository": "https://git.example.com/r", "git_sha": SHA, "dataset_version": "v1", "model_version": 2, "gate": gate});
     let request = DeployRequest::from_json(
         body(json!({"metric": "log_loss", "direction": "lower", "tolerance": 0.1, "threshold": 0.5})),
         &Settings::default(),
@@ -105,6 +109,12 @@ fn a_gate_is_read_and_checked() {
     .unwrap_err();
     let mut found = pointers(&error);
     found.sort_unstable();
-    assert_eq!(found, ["/gate/direction", "/gate/limit", "/gate/metric", "/gate/tolerance"]);
-    assert_eq!(pointers(&DeployRequest::from_json(body(json!("x")), &Settings::default()).unwrap_err()), ["/gate"]);
+    assert_eq!(
+        found,
+        ["/gate/direction", "/gate/limit", "/gate/metric", "/gate/tolerance"]
+    );
+    assert_eq!(
+        pointers(&DeployRequest::from_json(body(json!("x")), &Settings::default()).unwrap_err()),
+        ["/gate"]
+    );
 }

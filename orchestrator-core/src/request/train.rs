@@ -30,7 +30,9 @@ pub(crate) struct ValidTrain {
 impl TrainRequest {
     /// A request for the code of `git_sha` (a full commit id) in `git_repository`.
     pub fn new(git_repository: impl Into<String>, git_sha: impl Into<String>) -> Self {
-        Self { common: Common::new(git_repository, git_sha) }
+        Self {
+            common: Common::new(git_repository, git_sha),
+        }
     }
 
     common_setters!();
@@ -65,6 +67,8 @@ impl TrainRequest {
         let mut problems = Problems::default();
         let common = self.common.validate(settings, &mut problems);
         problems.finish()?;
-        common.map(|common| ValidTrain { common }).ok_or_else(|| ValidationError::of("", "the request is incomplete"))
+        common
+            .map(|common| ValidTrain { common })
+            .ok_or_else(|| ValidationError::of("", "the request is incomplete"))
     }
 }

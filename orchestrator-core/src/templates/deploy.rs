@@ -49,7 +49,9 @@ pub(crate) fn deploy(kit: &Kit<'_>, version: u64, gate: &Gate) -> Result<Workflo
         "--parameters".into(),
         parameter("parameters"),
     ];
-    let hand_over = kit.work("deploy", project_source!("deploy.py"), words)?.after(&promote.name);
+    let hand_over = kit
+        .work("deploy", project_source!("deploy.py"), words)?
+        .after(&promote.name);
     let workflow = measured.workflow.parameter("gate_metric", &gate.metric);
     kit.close(workflow.step(decide).step(promote).step(hand_over))
 }

@@ -11,5 +11,9 @@ pub(crate) fn evaluate(kit: &Kit<'_>, version: u64) -> Result<Workflow, Workflow
         "--champion".into(),
         input(&measured.champion_metrics),
     ];
-    kit.close(measured.workflow.step(kit.step("compare", source!("compare.py"), words)?))
+    kit.close(
+        measured
+            .workflow
+            .step(kit.step("compare", source!("compare.py"), words)?),
+    )
 }

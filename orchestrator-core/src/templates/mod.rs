@@ -13,8 +13,8 @@ pub(crate) use deploy::deploy;
 pub(crate) use evaluate::evaluate;
 pub(crate) use train::train;
 
-use crate::workflow::{EnvValue, OutputRef, Step, Volume, Word, Workflow, WorkflowError};
 use crate::Settings;
+use crate::workflow::{EnvValue, OutputRef, Step, Volume, Word, Workflow, WorkflowError};
 
 type Valid = crate::request::ValidCommon;
 
@@ -29,7 +29,11 @@ pub(crate) mod name {
 /// Source of a step: the shared prelude, then the step's own program.
 macro_rules! source {
     ($file:literal) => {
-        concat!(include_str!("steps/common.py"), "\n", include_str!(concat!("steps/", $file)))
+        concat!(
+            include_str!("steps/common.py"),
+            "\n",
+            include_str!(concat!("steps/", $file))
+        )
     };
 }
 pub(crate) use source;
@@ -73,8 +77,12 @@ impl Kit<'_> {
 
     fn step(&self, name: &str, source: &str, words: Vec<Word>) -> Result<Step, WorkflowError> {
         let settings = self.settings;
-        let command = [settings.python.as_str().into(), "-c".into(), source.into()].into_iter().chain(words);
-        let mut step = Step::new(name, &settings.image, command)?.timeout(settings.step_timeout).retries(settings.retries);
+        let command = [settings.python.as_str().into(), "-c".into(), source.into()]
+            .into_iter()
+            .chain(words);
+        let mut step = Step::new(name, &settings.image, command)?
+            .timeout(settings.step_timeout)
+            .retries(settings.retries);
         for (name, value) in self.tracking.into_iter().flatten() {
             step = step.env(name, value.clone());
         }
@@ -87,7 +95,10 @@ impl Kit<'_> {
     /// A step that runs the repository's own code: with the caller's environment, its resources, more time, and no
     /// second attempt, since that code may not be written for one.
     fn work(&self, name: &str, source: &str, words: Vec<Word>) -> Result<Step, WorkflowError> {
-        let mut step = self.step(name, source, words)?.timeout(self.settings.work_timeout).retries(0);
+        let mut step = self
+            .step(name, source, words)?
+            .timeout(self.settings.work_timeout)
+            .retries(0);
         step.resources = self.settings.resources.clone();
         for (name, value) in &self.common.environment {
             step = step.env(name, value.as_str());
@@ -104,7 +115,9 @@ impl Kit<'_> {
             "--output".into(),
             output("code"),
         ];
-        let mut step = self.step(name::FETCH_CODE, source!("fetch_code.py"), words)?.output("code");
+        let mut step = self
+            .step(name::FETCH_CODE, source!("fetch_code.py"), words)?
+            .output("code");
         if let Some(secret) = &self.settings.git_token {
             step = step.env("GIT_TOKEN", EnvValue::Secret(secret.clone()));
         }
@@ -123,7 +136,9 @@ impl Kit<'_> {
             "--output".into(),
             output("dataset"),
         ];
-        let step = self.step(name::FETCH_DATASET, source!("fetch_dataset.py"), words)?.output("dataset");
+        let step = self
+            .step(name::FETCH_DATASET, source!("fetch_dataset.py"), words)?
+            .output("dataset");
         Ok(match &store.claim {
             Some(claim) => step.volume(Volume::new(claim, &store.path)),
             None => step,
@@ -168,7 +183,9 @@ impl Kit<'_> {
         if log {
             words.push("--log".into());
         }
-        Ok(self.work(name, project_source!("evaluate.py"), words)?.output("metrics"))
+        Ok(self
+            .work(name, project_source!("evaluate.py"), words)?
+            .output("metrics"))
     }
 
     /// Fetches a registered model: the version asked for, or the one in use.
@@ -183,11 +200,19 @@ impl Kit<'_> {
 
     /// The exit step: the record says how the run ended even if the orchestrator is gone by then.
     fn finish(&self) -> Result<Step, WorkflowError> {
-        self.step(name::FINISH, source!("finish.py"), vec!["--status".into(), Word::FinalStatus])
+        self.step(
+            name::FINISH,
+            source!("finish.py"),
+            vec!["--status".into(), Word::FinalStatus],
+        )
     }
 
     fn close(&self, workflow: Workflow) -> Result<Workflow, WorkflowError> {
-        Ok(if self.tracking.is_some() { workflow.exit_step(self.finish()?) } else { workflow })
+        Ok(if self.tracking.is_some() {
+            workflow.exit_step(self.finish()?)
+        } else {
+            workflow
+        })
     }
 
     /// The steps with which evaluating and deploying begin: both versions measured on the same rows.
@@ -196,13 +221,22 @@ impl Kit<'_> {
         let dataset = self.fetch_dataset(&code.output_ref("code"))?;
         let parts = self.split(&dataset.output_ref("dataset"))?;
         let candidate = self.fetch_model("fetch-candidate", vec!["--version".into(), parameter("model_version")])?;
-        let alias = vec!["--alias".into(), self.settings.champion_alias.as_str().into(), "--optional".into()];
+        let alias = vec![
+            "--alias".into(),
+            self.settings.champion_alias.as_str().into(),
+            "--optional".into(),
+        ];
         let champion = self.fetch_model("fetch-champion", alias)?;
         let (code_ref, parts_ref) = (code.output_ref("code"), parts.output_ref("parts"));
         let candidate_ref = candidate.output_ref("model");
         let of_candidate = self.evaluate("evaluate-candidate", &code_ref, &parts_ref, &candidate_ref, false)?;
-        let of_champion =
-            self.evaluate("evaluate-champion", &code_ref, &parts_ref, &champion.output_ref("model"), false)?;
+        let of_champion = self.evaluate(
+            "evaluate-champion",
+            &code_ref,
+            &parts_ref,
+            &champion.output_ref("model"),
+            false,
+        )?;
         Ok(Measured {
             code: code_ref,
             candidate: candidate_ref,

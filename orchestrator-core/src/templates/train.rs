@@ -41,7 +41,13 @@ pub(crate) fn train(kit: &Kit<'_>) -> Result<Workflow, WorkflowError> {
         "--output".into(),
         output("version"),
     ];
-    let workflow = kit.workflow("train")?.step(code).step(dataset).step(parts).step(training).step(measuring);
+    let workflow = kit
+        .workflow("train")?
+        .step(code)
+        .step(dataset)
+        .step(parts)
+        .step(training)
+        .step(measuring);
     let workflow = match kit.tracking {
         Some(_) => workflow.step(kit.step("register", source!("register.py"), words)?.output("version")),
         None => workflow,

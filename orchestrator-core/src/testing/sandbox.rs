@@ -134,12 +134,19 @@ impl SandboxBuilder {
     /// [`SandboxError::Listen`] if the port is taken.
     pub async fn start(self) -> Result<Sandbox, SandboxError> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let listener = TcpListener::bind(address).map_err(|source| SandboxError::Listen { port: self.port, source })?;
+        let listener = TcpListener::bind(address).map_err(|source| SandboxError::Listen {
+            port: self.port,
+            source,
+        })?;
         let kfp = KfpServer::builder()
             .generation(self.generation)
             .multi_user(!self.single_user)
             .owner(USERNAME, &self.namespace)
-            .execute(if self.simulate { Execution::Simulate } else { Execution::Processes })
+            .execute(if self.simulate {
+                Execution::Simulate
+            } else {
+                Execution::Processes
+            })
             .build();
         let mlflow = MlflowServer::builder().build();
         let mut gateway = Gateway::builder()
@@ -155,7 +162,15 @@ impl SandboxBuilder {
         let kfp_direct = kfp.start().await;
         let mlflow_running = mlflow.start().await;
         let kfp_url = format!("{}/pipeline", gateway.url().trim_end_matches('/'));
-        Ok(Sandbox { gateway, kfp, kfp_direct, mlflow, mlflow_running, kfp_url, namespace: self.namespace })
+        Ok(Sandbox {
+            gateway,
+            kfp,
+            kfp_direct,
+            mlflow,
+            mlflow_running,
+            kfp_url,
+            namespace: self.namespace,
+        })
     }
 }
 

@@ -46,7 +46,10 @@ pub struct TrackingRun {
 impl TrackingRun {
     /// The record `run_id` in the experiment `experiment_id`.
     pub fn new(experiment_id: impl Into<String>, run_id: impl Into<String>) -> Self {
-        Self { experiment_id: experiment_id.into(), run_id: run_id.into() }
+        Self {
+            experiment_id: experiment_id.into(),
+            run_id: run_id.into(),
+        }
     }
 }
 

@@ -7,6 +7,8 @@
     reason = "helpers of tests may fail as tests do"
 )]
 
+#[cfg(feature = "testing")]
+mod engine_kfp;
 #[cfg(all(feature = "local", feature = "testing"))]
 mod engine_local;
 #[cfg(feature = "local")]

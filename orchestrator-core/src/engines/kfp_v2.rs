@@ -1,1 +1,0 @@
-//! Kubeflow Pipelines through its v2beta1 API.
