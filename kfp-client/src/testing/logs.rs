@@ -18,6 +18,10 @@ impl Context<'_> {
                 self.run(run)?;
             }
         }
+        if new && self.multi_user() {
+            let text = format!("Failed to authorize the request: Failed to access run {run}. User identity is empty in the request header");
+            return Err(Refusal::handwritten(403, false, text));
+        }
         let missing = || {
             if new {
                 Refusal::handwritten(404, false, format!("artifact not found: node {node}, artifact {artifact}: <nil>"))
@@ -27,10 +31,6 @@ impl Context<'_> {
         };
         if self.run(run).is_err() {
             return Err(missing());
-        }
-        if new && self.multi_user() {
-            let text = "Failed to authorize the request: Failed to access run. User identity is empty in the request header";
-            return Err(Refusal::handwritten(403, false, text));
         }
         let log = if artifact == "main-logs" { self.core.engine.log(run, node) } else { None };
         let log = log.ok_or_else(missing)?;

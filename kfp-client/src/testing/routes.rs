@@ -61,7 +61,7 @@ impl Context<'_> {
         let message = message.value("multi_user", serde_json::Value::Bool(self.multi_user()));
         let store = if generation.new_gateway() && !v1 { "database" } else { "" };
         let body = message.text("pipeline_store", store).done();
-        if generation.new_gateway() { Answer::Json(body) } else { Answer::Text("text/plain; charset=utf-8", body.to_string()) }
+        if generation.has_v2() { Answer::Json(body) } else { Answer::Text("text/plain; charset=utf-8", body.to_string()) }
     }
 
     fn route_alpha(&mut self, rest: &[&str], _verb: &str) -> Option<Handled> {

@@ -178,17 +178,27 @@ impl Context<'_> {
 
     fn take_metric(&mut self, id: &str, metric: &Value) -> Result<(), (&'static str, String)> {
         let (name, node) = (metric.text("name"), metric.text("node_id"));
-        let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
-        let fits = name.starts_with(plain) && name.ends_with(plain) && name.chars().all(|letter| plain(letter) || letter == '-');
+        let old = !self.generation().has_v2();
+        let plain = |letter: char| letter.is_ascii_alphanumeric();
+        let fits = name.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && name.ends_with(plain)
+            && name.chars().all(|letter| plain(letter) || matches!(letter, '-' | '_'));
         if !fits || name.len() > 64 || node.is_empty() {
-            return Err(("INVALID_ARGUMENT", String::new()));
+            let text = format!(
+                "metric.name '{name}' doesn't match with the pattern '^[a-zA-Z]([-_a-zA-Z0-9]{{0,62}}[a-zA-Z0-9])?$'"
+            );
+            return Err(("INVALID_ARGUMENT", if old { text } else { String::new() }));
         }
         let Some(run) = self.state.runs.get_mut(id) else { return Err(("INTERNAL_ERROR", String::new())) };
         let same = |known: &Map<String, Value>| {
             known.get("name").and_then(Value::as_str) == Some(name) && known.get("node_id").and_then(Value::as_str) == Some(node)
         };
         if run.metrics.iter().any(same) {
-            let text = format!("Failed to create a run metric. Same metric has been reported before: {node}/{name}");
+            let text = if old {
+                format!("same metric has been reported before: {node}/{name}")
+            } else {
+                format!("Failed to create a run metric. Same metric has been reported before: {node}/{name}")
+            };
             return Err(("DUPLICATE_REPORTING", text));
         }
         run.metrics.push(metric.as_object().cloned().unwrap_or_default());

@@ -138,7 +138,7 @@ impl Reader<'_> {
         if self.protojson {
             self.trouble_at(value, &format!("invalid value for {what} field {}: {value}", camel(name)))
         } else if what == "enum" {
-            format!("unknown value {value} for enum of field {name}")
+            format!("unknown value {value} for enum of field {}", camel(name))
         } else {
             format!("json: cannot unmarshal {} into Go value of type {what}", kind_of(value))
         }

@@ -14,7 +14,7 @@ pub(super) enum Source {
     /// A document inside the request: how v2 shows it, and its text for v1.
     Inline { shown: Value, text: String, argo: bool },
     /// A version; none if a recurring run follows the latest.
-    Version { pipeline_id: String, version_id: String },
+    Version { pipeline_id: String, version_id: String, by_pipeline: bool },
 }
 
 /// Source and parameters of a run or a recurring run.
@@ -32,7 +32,7 @@ impl Plan {
     pub(super) fn v2(&self, message: Message) -> Message {
         let message = match &self.source {
             Source::Inline { shown, .. } => message.value("pipeline_spec", shown.clone()),
-            Source::Version { pipeline_id, version_id } => {
+            Source::Version { pipeline_id, version_id, .. } => {
                 let reference = Message::new().text("pipeline_id", pipeline_id).text("pipeline_version_id", version_id);
                 message.value("pipeline_version_reference", reference.done())
             }
@@ -51,12 +51,14 @@ impl Plan {
         let message = Message::new();
         let (message, text, argo) = match &self.source {
             Source::Inline { text, argo, .. } => (message, text.clone(), *argo),
-            Source::Version { pipeline_id, version_id } => {
+            Source::Version { pipeline_id, version_id, by_pipeline } => {
                 let name = context.state.pipelines.get(pipeline_id).map_or("", |row| row.name.as_str());
                 let version = context.state.versions.get(version_id);
                 let argo = version.is_some_and(|version| matches!(version.template, Template::Argo(_)));
                 let text = version.map(|version| version.template.text()).unwrap_or_default();
-                (message.text("pipeline_id", pipeline_id).text("pipeline_name", name), text, argo)
+                let shown = *by_pipeline || context.generation().has_v2();
+                let (id, name) = if shown { (pipeline_id.as_str(), name) } else { ("", "") };
+                (message.text("pipeline_id", id).text("pipeline_name", name), text, argo)
             }
         };
         if argo {
@@ -148,7 +150,11 @@ impl Context<'_> {
         } else {
             self.version(version).map_err(missing)?
         };
-        let source = Source::Version { pipeline_id: found.pipeline_id.clone(), version_id: found.id.clone() };
+        let source = Source::Version {
+            pipeline_id: found.pipeline_id.clone(),
+            version_id: found.id.clone(),
+            by_pipeline: !pipeline.is_empty(),
+        };
         Ok((source, found.template.clone()))
     }
 }

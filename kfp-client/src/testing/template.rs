@@ -161,10 +161,15 @@ impl Template {
     }
 
     /// An Argo workflow as it looks after the server's types: empty structures appear.
-    pub(super) fn stored(self) -> Self {
+    pub(super) fn stored(self, generation: Generation) -> Self {
         let Self::Argo(mut workflow) = self else { return self };
         if let Some(map) = workflow.as_object_mut() {
             map.entry("status").or_insert_with(|| json!({"finishedAt": null, "startedAt": null}));
+            if !generation.new_gateway()
+                && let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut)
+            {
+                metadata.entry("creationTimestamp").or_insert(Value::Null);
+            }
         }
         let templates = workflow.pointer_mut("/spec/templates").and_then(Value::as_array_mut);
         for template in templates.into_iter().flatten().filter_map(Value::as_object_mut) {

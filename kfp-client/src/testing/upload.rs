@@ -72,7 +72,12 @@ impl Context<'_> {
             Code::AlreadyExists if self.generation().has_v2() => 409,
             _ => 500,
         };
-        self.upload_refusal(status, true, message)
+        self.upload_refusal(status, true, self.upload_cause(refusal, message))
+    }
+
+    /// Older servers tell the cause, newer ones keep it to themselves.
+    fn upload_cause(&self, refusal: &Refusal, message: &str) -> String {
+        if self.generation().new_gateway() { message.to_owned() } else { format!("{message}: {}", refusal.message()) }
     }
 
     pub(super) fn upload_pipeline(&mut self, v1: bool) -> Result<Answer, Refusal> {
@@ -89,8 +94,8 @@ impl Context<'_> {
             }
             return Err(self.upload_refusal(400, false, "Pipeline name too long. Support maximum length of 100"));
         }
-        if self.may_create_pipeline(&naming).is_err() {
-            return Err(self.upload_refusal(400, false, "Failed to create a pipeline"));
+        if let Err(refusal) = self.may_create_pipeline(&naming) {
+            return Err(self.upload_refusal(400, false, self.upload_cause(&refusal, "Failed to create a pipeline")));
         }
         check_tags(&naming.tags).map_err(|text| self.upload_refusal(400, true, text))?;
         let template = self.upload_template(&document)?;
@@ -109,9 +114,8 @@ impl Context<'_> {
         let naming = self.upload_naming(&file_name)?;
         let fail = "Failed to create a pipeline version";
         let pipeline = self.call.query("pipelineid").to_owned();
-        if self.pipeline(&pipeline).is_err() || self.may_pipeline("update", &pipeline).is_err() {
-            return Err(self.upload_refusal(400, false, fail));
-        }
+        let known = self.pipeline(&pipeline).map(|_| ()).and_then(|()| self.may_pipeline("update", &pipeline));
+        known.map_err(|refusal| self.upload_refusal(400, false, self.upload_cause(&refusal, fail)))?;
         let template = self.upload_template(&document)?;
         let id = self.add_version(&pipeline, None, &naming, template, document);
         let id = id.map_err(|refusal| self.upload_conflict(&refusal, fail))?;

@@ -110,6 +110,12 @@ impl Context<'_> {
         if naming.name.chars().count() > 127 && self.generation().has_v2() {
             return Err(Refusal::internal("PipelineVersion.Name length cannot exceed 127"));
         }
+        let template = template.stored(self.generation());
+        // A workflow is kept as the server's types write it, a specification as it was sent.
+        let text = match &template {
+            Template::Argo(workflow) => serde_norway::to_string(workflow).unwrap_or(text),
+            Template::Ir { .. } => text,
+        };
         let row = Version {
             id: id.map_or_else(fresh_id, str::to_owned),
             pipeline_id: pipeline_id.to_owned(),
@@ -118,7 +124,7 @@ impl Context<'_> {
             description: naming.description.clone(),
             created_at: self.now,
             tags: BTreeMap::new(),
-            template: template.stored(),
+            template,
             text,
         };
         let id = row.id.clone();

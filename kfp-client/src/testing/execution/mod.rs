@@ -8,6 +8,7 @@ mod pipeline;
 mod placeholder;
 mod process;
 mod simulation;
+mod substitution;
 mod values;
 mod workflow;
 
