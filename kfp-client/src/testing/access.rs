@@ -26,7 +26,10 @@ impl Context<'_> {
             Some(user) => return Ok(user.to_owned()),
             None => {}
         }
-        let bearer = self.call.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let bearer = self
+            .call
+            .header("authorization")
+            .and_then(|value| value.strip_prefix("Bearer "));
         if let Some(user) = bearer.and_then(|token| self.state.tokens.get(token)) {
             return Ok(user.clone());
         }
@@ -41,12 +44,22 @@ impl Context<'_> {
         if !self.core.settings.multi_user {
             return Ok(());
         }
-        let outer = format!("Failed to access {} {}. Check if you have access to namespace {namespace}", access.resource, access.subject);
+        let outer = format!(
+            "Failed to access {} {}. Check if you have access to namespace {namespace}",
+            access.resource, access.subject
+        );
         let user = self.identity().map_err(|refusal| refusal.context(&outer))?;
-        if self.state.owners.iter().any(|(owner, owned)| *owner == user && owned == namespace) {
+        if self
+            .state
+            .owners
+            .iter()
+            .any(|(owner, owned)| *owner == user && owned == namespace)
+        {
             return Ok(());
         }
-        let Access { verb, resource, name, .. } = access;
+        let Access {
+            verb, resource, name, ..
+        } = access;
         let review = format!(
             "Namespace:{namespace},Verb:{verb},Group:pipelines.kubeflow.org,Version:v1beta1,Resource:{resource},\
              Subresource:,Name:{name},FieldSelector:nil,LabelSelector:nil,"
@@ -58,7 +71,9 @@ impl Context<'_> {
     /// In multi-user mode a namespace has to be given.
     pub(super) fn require_namespace(&self, namespace: &str, kind: &str) -> Result<(), Refusal> {
         if self.core.settings.multi_user && namespace.is_empty() {
-            return Err(Refusal::invalid(format!("{kind} cannot have an empty namespace in multi-user mode")));
+            return Err(Refusal::invalid(format!(
+                "{kind} cannot have an empty namespace in multi-user mode"
+            )));
         }
         Ok(())
     }

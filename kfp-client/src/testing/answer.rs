@@ -113,7 +113,12 @@ impl Refusal {
     pub(super) fn new(code: Code, short: impl Into<String>) -> Self {
         let short = short.into();
         let message = format!("{}: {short}", code.label());
-        Self(Box::new(Inner { code, short, message, form: Form::Handler }))
+        Self(Box::new(Inner {
+            code,
+            short,
+            message,
+            form: Form::Handler,
+        }))
     }
 
     pub(super) fn invalid(short: impl Into<String>) -> Self {
@@ -133,29 +138,54 @@ impl Refusal {
     /// An error without a code of its own: 13 outside, 2 inside, the whole text in both.
     pub(super) fn plain(text: impl Into<String>) -> Self {
         let text = format!("Internal error: {}", text.into());
-        Self(Box::new(Inner { code: Code::Internal, short: text.clone(), message: text, form: Form::Plain }))
+        Self(Box::new(Inner {
+            code: Code::Internal,
+            short: text.clone(),
+            message: text,
+            form: Form::Plain,
+        }))
     }
 
     /// The gateway refuses before any handler sees the request.
     pub(super) fn gateway(code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self(Box::new(Inner { code, short: message.clone(), message, form: Form::Gateway }))
+        Self(Box::new(Inner {
+            code,
+            short: message.clone(),
+            message,
+            form: Form::Gateway,
+        }))
     }
 
     pub(super) fn handwritten(status: u16, json: bool, message: impl Into<String>) -> Self {
         let message = message.into();
         let form = Form::Handwritten { status, json };
-        Self(Box::new(Inner { code: Code::Unknown, short: message.clone(), message, form }))
+        Self(Box::new(Inner {
+            code: Code::Unknown,
+            short: message.clone(),
+            message,
+            form,
+        }))
     }
 
     pub(super) fn text(status: u16, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self(Box::new(Inner { code: Code::Unknown, short: message.clone(), message, form: Form::Text(status) }))
+        Self(Box::new(Inner {
+            code: Code::Unknown,
+            short: message.clone(),
+            message,
+            form: Form::Text(status),
+        }))
     }
 
     pub(super) fn silence() -> Self {
         let message = String::new();
-        Self(Box::new(Inner { code: Code::Unknown, short: message.clone(), message, form: Form::Silence }))
+        Self(Box::new(Inner {
+            code: Code::Unknown,
+            short: message.clone(),
+            message,
+            form: Form::Silence,
+        }))
     }
 
     pub(super) fn hang() -> Self {
@@ -184,8 +214,13 @@ impl Refusal {
         &self.0.message
     }
 
-    pub(super) fn short(&self) -> &str {
-        &self.0.short
+    pub(super) fn status(&self) -> u16 {
+        match self.0.form {
+            Form::Handwritten { status, .. } | Form::Text(status) => status,
+            Form::Silence => 503,
+            Form::Hang => 504,
+            Form::Gateway | Form::Handler | Form::Plain => self.0.code.status(),
+        }
     }
 
     pub(super) fn response(&self, generation: Generation) -> ResponseTemplate {
@@ -193,7 +228,11 @@ impl Refusal {
         match inner.form {
             Form::Handwritten { status, json } => {
                 let body = json!({"error_message": inner.message, "error_details": inner.message});
-                let kind = if json { "application/json" } else { "text/plain; charset=utf-8" };
+                let kind = if json {
+                    "application/json"
+                } else {
+                    "text/plain; charset=utf-8"
+                };
                 ResponseTemplate::new(status).set_body_raw(body.to_string(), kind)
             }
             Form::Text(status) => {
@@ -224,7 +263,11 @@ impl Inner {
         let detail = if generation == Generation::V1_8 {
             json!({"@type": "type.googleapis.com/api.Error", "error_message": self.short, "error_details": self.message})
         } else {
-            let code = if self.form == Form::Plain { Code::Unknown } else { self.code };
+            let code = if self.form == Form::Plain {
+                Code::Unknown
+            } else {
+                self.code
+            };
             json!({"@type": "type.googleapis.com/google.rpc.Status", "code": code as i32, "message": self.short})
         };
         body.insert("details".into(), json!([detail]));

@@ -18,7 +18,9 @@ pub(super) fn document(name: &str, data: &[u8]) -> Result<String, String> {
     } else if data.starts_with(&[0x1f, 0x8b]) {
         pick(tar_members(&gunzip(data).ok_or("not a gzip file")?))?
     } else {
-        return Err(format!("Unexpected pipeline file format {name:?}. Support .zip, .tar.gz, .json or YAML"));
+        return Err(format!(
+            "Unexpected pipeline file format {name:?}. Support .zip, .tar.gz, .json or YAML"
+        ));
     };
     String::from_utf8(bytes).map_err(|error| error.to_string())
 }
@@ -26,7 +28,10 @@ pub(super) fn document(name: &str, data: &[u8]) -> Result<String, String> {
 /// `pipeline.yaml`, else the first member, which has to be YAML.
 fn pick(members: Vec<(String, Vec<u8>)>) -> Result<Vec<u8>, String> {
     let yaml = |name: &str| name.to_lowercase().ends_with(".yaml") || name.to_lowercase().ends_with(".yml");
-    let named = members.iter().position(|(name, _)| name == "pipeline.yaml").unwrap_or(0);
+    let named = members
+        .iter()
+        .position(|(name, _)| name == "pipeline.yaml")
+        .unwrap_or(0);
     match members.into_iter().nth(named) {
         Some((name, data)) if yaml(&name) => Ok(data),
         Some((name, _)) => Err(format!("file in archive must be YAML, not {name:?}")),
@@ -56,7 +61,11 @@ fn zip_members(data: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
             return None;
         }
         let (method, packed) = (number(data, at + 10, 2)?, number(data, at + 20, 4)?);
-        let (name, extra, comment) = (number(data, at + 28, 2)?, number(data, at + 30, 2)?, number(data, at + 32, 2)?);
+        let (name, extra, comment) = (
+            number(data, at + 28, 2)?,
+            number(data, at + 30, 2)?,
+            number(data, at + 32, 2)?,
+        );
         let header = number(data, at + 42, 4)?;
         let title = String::from_utf8_lossy(data.get(at + 46..at + 46 + name)?).into_owned();
         let start = header + 30 + number(data, header + 26, 2)? + number(data, header + 28, 2)?;
@@ -81,14 +90,20 @@ fn tar_members(data: &[u8]) -> Vec<(String, Vec<u8>)> {
     while let Some(header) = data.get(at..at + 512) {
         let text = |from: usize, to: usize| {
             let field = header.get(from..to).unwrap_or_default();
-            String::from_utf8_lossy(field.split(|byte| *byte == 0).next().unwrap_or_default()).trim().to_owned()
+            String::from_utf8_lossy(field.split(|byte| *byte == 0).next().unwrap_or_default())
+                .trim()
+                .to_owned()
         };
         let name = text(0, 100);
-        let Ok(size) = usize::from_str_radix(&text(124, 136), 8) else { break };
+        let Ok(size) = usize::from_str_radix(&text(124, 136), 8) else {
+            break;
+        };
         if name.is_empty() {
             break;
         }
-        let Some(body) = data.get(at + 512..at + 512 + size) else { break };
+        let Some(body) = data.get(at + 512..at + 512 + size) else {
+            break;
+        };
         if matches!(header.get(156), Some(b'0' | 0)) {
             members.push((name.trim_start_matches("./").to_owned(), body.to_vec()));
         }

@@ -39,7 +39,11 @@ pub(super) struct Settings {
 impl Settings {
     /// The account that runs get when they name none.
     pub(super) fn service_account(&self) -> &'static str {
-        if self.multi_user { "default-editor" } else { "pipeline-runner" }
+        if self.multi_user {
+            "default-editor"
+        } else {
+            "pipeline-runner"
+        }
     }
 }
 
@@ -62,9 +66,14 @@ impl Default for KfpServerBuilder {
             pace: Duration::from_millis(400),
             concurrency: 4,
             work_dir: None,
-            environment: BTreeMap::new(),
+            // A step that installs packages would otherwise change the Python of this machine for good.
+            environment: BTreeMap::from([("PIP_REQUIRE_VIRTUALENV".to_owned(), "1".to_owned())]),
         };
-        Self { settings, owners: Vec::new(), clock: Clock::system() }
+        Self {
+            settings,
+            owners: Vec::new(),
+            clock: Clock::system(),
+        }
     }
 }
 
@@ -123,6 +132,10 @@ impl KfpServerBuilder {
     }
 
     /// An environment variable that every step gets, as an administrator's pod defaults would add it.
+    ///
+    /// Steps run without their images, so `PIP_REQUIRE_VIRTUALENV=1` is set: a step's `pip install` works in a virtual
+    /// environment only. To run Python components that install what they need, make one and put its `bin` in front of
+    /// `PATH` here.
     pub fn environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.environment.insert(name.into(), value.into());
         self
@@ -136,11 +149,19 @@ impl KfpServerBuilder {
 
     /// Makes the server. It answers nothing until it is started or asked through `wiremock::Respond`.
     pub fn build(self) -> KfpServer {
-        let mut state = State { owners: self.owners, ..State::default() };
+        let mut state = State {
+            owners: self.owners,
+            ..State::default()
+        };
         if !self.settings.multi_user {
-            experiments::make_default(&mut state, self.clock.seconds(), self.settings.generation);
+            experiments::make_default(&mut state, self.clock.seconds());
         }
         let engine = Engine::new(&self.settings);
-        KfpServer::new(Arc::new(Core { settings: self.settings, clock: self.clock, state: Mutex::new(state), engine }))
+        KfpServer::new(Arc::new(Core {
+            settings: self.settings,
+            clock: self.clock,
+            state: Mutex::new(state),
+            engine,
+        }))
     }
 }

@@ -20,7 +20,11 @@ impl Call {
         Self {
             method: request.method.as_str().to_owned(),
             path,
-            query: request.url.query_pairs().map(|(k, v)| (k.into_owned(), v.into_owned())).collect(),
+            query: request
+                .url
+                .query_pairs()
+                .map(|(k, v)| (k.into_owned(), v.into_owned()))
+                .collect(),
             headers: request.headers.clone(),
             body: request.body.clone(),
         }
@@ -28,7 +32,10 @@ impl Call {
 
     /// The value of a query parameter, or the empty text.
     pub(super) fn query(&self, name: &str) -> &str {
-        self.query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value.as_str())
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -86,10 +93,16 @@ impl Json for Value {
     }
 
     fn members(&self, key: &str) -> Vec<(&String, &Value)> {
-        self.get(key).and_then(Value::as_object).map(|map| map.iter().collect()).unwrap_or_default()
+        self.get(key)
+            .and_then(Value::as_object)
+            .map(|map| map.iter().collect())
+            .unwrap_or_default()
     }
 
     fn items(&self, key: &str) -> &[Value] {
-        self.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+        self.get(key)
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 }

@@ -32,7 +32,10 @@ impl Clock {
 
     /// The present time.
     pub fn now(&self) -> Timestamp {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Timestamp::now)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(Timestamp::now)
     }
 
     pub(super) fn seconds(&self) -> i64 {
@@ -42,7 +45,9 @@ impl Clock {
 
 /// Seconds since 1970 as the servers write times.
 pub(super) fn rfc3339(seconds: i64) -> String {
-    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+    Timestamp::from_second(seconds)
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_string()
 }
 
 /// What stands in a task's times until they are known: the first second of year 1.

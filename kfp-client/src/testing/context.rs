@@ -95,13 +95,26 @@ impl Context<'_> {
         }
         let value = match serde_json::Deserializer::from_str(&text).into_iter::<Value>().next() {
             // jsonpb takes null for an empty message.
-            Some(Ok(Value::Null)) if !self.generation().new_gateway() => return Ok(Value::Object(serde_json::Map::new())),
+            Some(Ok(Value::Null)) if !self.generation().new_gateway() => {
+                return Ok(Value::Object(serde_json::Map::new()));
+            }
             Some(Ok(value)) => value,
             Some(Err(error)) if error.is_eof() => return Err(refuse("unexpected EOF".to_owned())),
-            _ => return Err(refuse(format!("invalid character in {:?}", text.chars().take(20).collect::<String>()))),
+            _ => {
+                return Err(refuse(format!(
+                    "invalid character in {:?}",
+                    text.chars().take(20).collect::<String>()
+                )));
+            }
         };
         let new = self.generation().new_gateway();
-        Reader { source: &text, strict: new, protojson: new }.message(schema, &value).map_err(refuse)
+        Reader {
+            source: &text,
+            strict: new,
+            protojson: new,
+        }
+        .message(schema, &value)
+        .map_err(refuse)
     }
 }
 

@@ -27,7 +27,14 @@ impl Listed for Experiment {
     const KIND: &'static str = "Experiment";
     const TABLE: &'static str = "experiments";
     const KEYS: &'static [&'static str] = &[
-        "experiment_id", "id", "display_name", "name", "created_at", "last_run_created_at", "description", "namespace",
+        "experiment_id",
+        "id",
+        "display_name",
+        "name",
+        "created_at",
+        "last_run_created_at",
+        "description",
+        "namespace",
         "storage_state",
     ];
 
@@ -54,7 +61,7 @@ pub(super) fn storage(archived: bool) -> &'static str {
 }
 
 /// Makes the experiment that single-user servers have from the start.
-pub(super) fn make_default(state: &mut State, now: i64, _generation: Generation) {
+pub(super) fn make_default(state: &mut State, now: i64) {
     let description = "All runs created without specifying an experiment will be grouped here.".to_owned();
     let (id, name) = (fresh_id(), "Default".to_owned());
     let row = Experiment {
@@ -71,25 +78,21 @@ pub(super) fn make_default(state: &mut State, now: i64, _generation: Generation)
 }
 
 impl Experiment {
-    fn v2(&self, generation: Generation) -> Value {
-        let message = Message::new()
+    fn v2(&self) -> Value {
+        Message::new()
             .text("experiment_id", &self.id)
             .text("display_name", &self.name)
             .text("description", &self.description)
             .time("created_at", self.created_at)
             .text("namespace", &self.namespace)
-            .text("storage_state", storage(self.archived));
-        let _ = generation;
-        message.time("last_run_created_at", self.last_run_created_at).done()
+            .text("storage_state", storage(self.archived))
+            .time("last_run_created_at", self.last_run_created_at)
+            .done()
     }
 
     fn v1(&self, generation: Generation, multi_user: bool) -> Value {
         let owner = if generation.has_v2() || multi_user {
-            let mut owner = reference("NAMESPACE", &self.namespace, "OWNER");
-            if !generation.has_v2() {
-                owner.as_object_mut().map(|map| map.insert("name".to_owned(), self.namespace.clone().into()));
-            }
-            Some(Value::Array(vec![owner]))
+            Some(Value::Array(vec![reference("NAMESPACE", &self.namespace, "OWNER")]))
         } else {
             None
         };
@@ -104,13 +107,20 @@ impl Experiment {
     }
 
     fn render(&self, context: &Context<'_>, v1: bool) -> Value {
-        if v1 { self.v1(context.generation(), context.multi_user()) } else { self.v2(context.generation()) }
+        if v1 {
+            self.v1(context.generation(), context.multi_user())
+        } else {
+            self.v2()
+        }
     }
 }
 
 impl Context<'_> {
     pub(super) fn experiment(&self, id: &str) -> Result<&Experiment, Refusal> {
-        self.state.experiments.get(id).ok_or_else(|| Refusal::not_found("Experiment", id))
+        self.state
+            .experiments
+            .get(id)
+            .ok_or_else(|| Refusal::not_found("Experiment", id))
     }
 
     fn may_experiment(&self, verb: &str, id: &str) -> Result<(), Refusal> {
@@ -118,24 +128,49 @@ impl Context<'_> {
             return Ok(());
         }
         let row = self.experiment(id)?;
-        self.authorize(&row.namespace, Access { verb, resource: "experiments", name: &row.name, subject: id })
+        self.authorize(
+            &row.namespace,
+            Access {
+                verb,
+                resource: "experiments",
+                name: &row.name,
+                subject: id,
+            },
+        )
     }
 
     pub(super) fn create_experiment(&mut self, v1: bool) -> Result<Answer, Refusal> {
         let body = self.body(if v1 { &V1_EXPERIMENT } else { &EXPERIMENT })?;
         let name = body.text(if v1 { "name" } else { "display_name" });
-        let namespace = if v1 { namespace_of(&body) } else { body.text("namespace") };
-        self.require_namespace(namespace, "An experiment")?;
+        let namespace = if v1 {
+            namespace_of(&body)
+        } else {
+            body.text("namespace")
+        };
         self.experiment_name(name)?;
+        self.require_namespace(namespace, "An experiment")?;
         if self.multi_user() {
-            let access = Access { verb: "create", resource: "experiments", name, subject: name };
+            let access = Access {
+                verb: "create",
+                resource: "experiments",
+                name,
+                subject: name,
+            };
             self.authorize(namespace, access)?;
         } else if v1 && !self.generation().has_v2() && !namespace.is_empty() {
-            return Err(Refusal::invalid("In single-user mode, CreateExperimentRequest shouldn't contain resource references."));
+            return Err(Refusal::invalid(
+                "In single-user mode, CreateExperimentRequest shouldn't contain resource references.",
+            ));
         }
         let namespace = if self.multi_user() { namespace } else { "" };
-        if self.state.experiments.values().any(|row| row.namespace == namespace && row.name.eq_ignore_ascii_case(name)) {
-            let text = format!("Failed to create a new experiment. The name {name} already exists. Please specify a new name");
+        if self
+            .state
+            .experiments
+            .values()
+            .any(|row| row.namespace == namespace && row.name.eq_ignore_ascii_case(name))
+        {
+            let text =
+                format!("Failed to create a new experiment. The name {name} already exists. Please specify a new name");
             return Err(Refusal::new(Code::AlreadyExists, text).context("Failed to create a experiment"));
         }
         let row = Experiment {
@@ -156,14 +191,22 @@ impl Context<'_> {
         let old = !self.generation().has_v2();
         if name.is_empty() {
             let text = "Experiment must have a non-empty name";
-            return Err(if old { Refusal::invalid("Experiment name is empty. Please specify a valid experiment name.") } else { Refusal::internal(text) });
+            return Err(if old {
+                Refusal::invalid("Experiment name is empty. Please specify a valid experiment name.")
+            } else {
+                Refusal::internal(text)
+            });
         }
         let limit = if self.generation().new_gateway() { 128 } else { 255 };
         if name.chars().count() > limit {
-            return Err(Refusal::internal(format!("Experiment.Name length cannot exceed {limit}: Data too long for column 'Name'")));
+            return Err(Refusal::internal(format!(
+                "Experiment.Name length cannot exceed {limit}: Data too long for column 'Name'"
+            )));
         }
         if name.chars().any(|letter| letter.len_utf8() > 3) {
-            return Err(Refusal::internal("Error 1366 (22007): Incorrect string value for column 'Name'"));
+            return Err(Refusal::internal(
+                "Error 1366 (22007): Incorrect string value for column 'Name'",
+            ));
         }
         Ok(())
     }
@@ -179,10 +222,20 @@ impl Context<'_> {
         let options = ListOptions::read::<Experiment>(self.call, v1, self.generation())?;
         let refuse = |refusal: Refusal| refusal.context("List experiments failed");
         self.require_namespace(namespace, "An experiment").map_err(refuse)?;
-        let access = Access { verb: "list", resource: "experiments", name: "", subject: "" };
+        let access = Access {
+            verb: "list",
+            resource: "experiments",
+            name: "",
+            subject: "",
+        };
         self.authorize(namespace, access).map_err(refuse)?;
         let all = !self.multi_user();
-        let page = options.page(self.state.experiments.values().filter(|row| all || row.namespace == namespace));
+        let page = options.page(
+            self.state
+                .experiments
+                .values()
+                .filter(|row| all || row.namespace == namespace),
+        );
         let rows = page.rows.iter().map(|row| row.render(self, v1)).collect();
         Ok(Answer::Json(page.message("experiments", rows)))
     }
@@ -209,7 +262,12 @@ impl Context<'_> {
             for run in self.state.runs.values_mut().filter(|run| run.experiment_id == id) {
                 run.archived = true;
             }
-            for job in self.state.recurring_runs.values_mut().filter(|job| job.experiment_id == id) {
+            for job in self
+                .state
+                .recurring_runs
+                .values_mut()
+                .filter(|job| job.experiment_id == id)
+            {
                 job.enabled = false;
             }
         }

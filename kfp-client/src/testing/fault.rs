@@ -35,12 +35,20 @@ pub struct Fault {
 impl Fault {
     /// A fault of the next request, whatever it is.
     pub fn new(trouble: Trouble) -> Self {
-        Self { method: None, path: None, times: 1, trouble }
+        Self {
+            method: None,
+            path: None,
+            times: 1,
+            trouble,
+        }
     }
 
     /// The next request is answered with this status and the text of a gateway.
     pub fn status(status: u16) -> Self {
-        Self::new(Trouble::Status(status, "upstream connect error or disconnect/reset before headers".to_owned()))
+        Self::new(Trouble::Status(
+            status,
+            "upstream connect error or disconnect/reset before headers".to_owned(),
+        ))
     }
 
     /// The answer to the next request comes late.
@@ -73,7 +81,10 @@ impl Fault {
 
     fn befalls(&self, call: &Call) -> bool {
         self.times > 0
-            && self.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(&call.method))
+            && self
+                .method
+                .as_ref()
+                .is_none_or(|method| method.eq_ignore_ascii_case(&call.method))
             && self.path.as_ref().is_none_or(|part| call.path.contains(part.as_str()))
     }
 }
@@ -105,7 +116,14 @@ impl Faults {
 
     /// Whether the request would meet a fault that ends its connection.
     pub(super) fn will_break(&self, call: &Call) -> bool {
-        let trouble = self.0.iter().find(|fault| fault.befalls(call)).map(|fault| &fault.trouble);
-        matches!(trouble, Some(Trouble::LostAnswer | Trouble::NeverStarted | Trouble::Orphan))
+        let trouble = self
+            .0
+            .iter()
+            .find(|fault| fault.befalls(call))
+            .map(|fault| &fault.trouble);
+        matches!(
+            trouble,
+            Some(Trouble::LostAnswer | Trouble::NeverStarted | Trouble::Orphan)
+        )
     }
 }

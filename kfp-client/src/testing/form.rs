@@ -17,12 +17,19 @@ pub(super) fn parts(content_type: &str, body: &[u8]) -> Option<Vec<Part>> {
     let mark = format!("--{boundary}").into_bytes();
     let mut found = Vec::new();
     for piece in split(body, &mark).into_iter().skip(1) {
-        let Some(piece) = piece.strip_prefix(b"\r\n") else { break };
-        let Some(at) = piece.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+        let Some(piece) = piece.strip_prefix(b"\r\n") else {
+            break;
+        };
+        let Some(at) = piece.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
         let headers = String::from_utf8_lossy(piece.get(..at).unwrap_or_default()).into_owned();
         let data = piece.get(at + 4..).unwrap_or_default();
         let data = data.strip_suffix(b"\r\n").unwrap_or(data).to_vec();
-        let Some(line) = headers.lines().find(|line| line.to_lowercase().starts_with("content-disposition")) else {
+        let Some(line) = headers
+            .lines()
+            .find(|line| line.to_lowercase().starts_with("content-disposition"))
+        else {
             continue;
         };
         let field = attribute(line, "name").unwrap_or_default();

@@ -29,7 +29,10 @@ impl Column {
     }
 
     fn from_json(value: &Value) -> Self {
-        value.as_i64().map_or_else(|| Self::Text(value.as_str().unwrap_or_default().to_owned()), Self::Number)
+        value.as_i64().map_or_else(
+            || Self::Text(value.as_str().unwrap_or_default().to_owned()),
+            Self::Number,
+        )
     }
 
     /// Texts compare without case, as the database's collation has it.
@@ -91,9 +94,16 @@ pub(super) struct Page<'a, T> {
 impl<T> Page<'_, T> {
     /// The list message, with the rows under `key`.
     pub(super) fn message(&self, key: &str, rows: Vec<Value>) -> Value {
-        let total = if self.total == 0 { Value::Null } else { self.total.into() };
+        let total = if self.total == 0 {
+            Value::Null
+        } else {
+            self.total.into()
+        };
         let message = super::answer::Message::new().value(key, Value::Array(rows));
-        message.value("total_size", total).text("next_page_token", &self.token).done()
+        message
+            .value("total_size", total)
+            .text("next_page_token", &self.token)
+            .done()
     }
 }
 
@@ -104,7 +114,13 @@ impl ListOptions {
         let filter = read_filter::<T>(call.query("filter"), v1, generation)?;
         let sort = call.query("sort_by").to_lowercase();
         let (field, descending) = read_sort::<T>(&sort)?;
-        let options = Self { size, sort: field, descending, filter, start: None };
+        let options = Self {
+            size,
+            sort: field,
+            descending,
+            filter,
+            start: None,
+        };
         match call.query("page_token") {
             "" => Ok(options),
             token => options.resume::<T>(token, !sort.is_empty()),
@@ -125,10 +141,15 @@ impl ListOptions {
             return Err(Refusal::invalid(text).context("Failed to create list options"));
         }
         if token.text("ModelName") != T::TABLE {
-            let text = format!("Error 1054 (42S22): Unknown column '{}.{field}' in 'WHERE'", token.text("ModelName"));
+            let text = format!(
+                "Error 1054 (42S22): Unknown column '{}.{field}' in 'WHERE'",
+                token.text("ModelName")
+            );
             return Err(Refusal::internal(text));
         }
-        let value = token.get("SortByFieldValue").map_or(Column::Number(0), Column::from_json);
+        let value = token
+            .get("SortByFieldValue")
+            .map_or(Column::Number(0), Column::from_json);
         self.start = Some((value, token.text("KeyFieldValue").to_owned()));
         self.sort = field;
         self.descending = descending;
@@ -163,7 +184,10 @@ impl ListOptions {
     }
 
     fn matches<T: Listed>(&self, row: &T) -> bool {
-        self.filter.items("predicates").iter().all(|predicate| holds(predicate, row))
+        self.filter
+            .items("predicates")
+            .iter()
+            .all(|predicate| holds(predicate, row))
     }
 }
 
@@ -193,7 +217,10 @@ fn page_size(call: &Call, generation: Generation) -> Result<usize, Refusal> {
         return Ok(20);
     }
     let size: i32 = text.parse().map_err(|error: std::num::ParseIntError| {
-        let range = matches!(error.kind(), std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow);
+        let range = matches!(
+            error.kind(),
+            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow
+        );
         let why = if range { "value out of range" } else { "invalid syntax" };
         let cause = format!("strconv.ParseInt: parsing {text:?}: {why}");
         Refusal::gateway(
@@ -220,8 +247,10 @@ fn read_sort<T: Listed>(text: &str) -> Result<(String, bool), Refusal> {
     let mut words = text.split_whitespace();
     let (field, direction) = (words.next().unwrap_or("created_at"), words.next().unwrap_or("asc"));
     if words.next().is_some() || !matches!(direction, "asc" | "desc") {
-        return refuse(format!("Received invalid sort by format {text:?}. Supported format: \"field_name\", \
-                               \"field_name desc\", or \"field_name asc\""));
+        return refuse(format!(
+            "Received invalid sort by format {text:?}. Supported format: \"field_name\", \
+                               \"field_name desc\", or \"field_name asc\""
+        ));
     }
     let known = field == "created_at" || T::KEYS.contains(&field) || field.starts_with("metric:") && T::KIND == "Run";
     if !known {
@@ -245,7 +274,11 @@ fn read_filter<T: Listed>(text: &str, v1: bool, generation: Generation) -> Resul
     let Ok(value) = serde_json::from_str::<Value>(&plain) else {
         return unread(format!("proto: syntax error (line 1:1): invalid value {plain}"));
     };
-    let reader = Reader { source: &plain, strict: true, protojson: generation.new_gateway() };
+    let reader = Reader {
+        source: &plain,
+        strict: true,
+        protojson: generation.new_gateway(),
+    };
     let filter = match reader.message(if v1 { &V1_FILTER } else { &FILTER }, &value) {
         Ok(filter) => filter,
         Err(cause) => return unread(cause),
@@ -266,12 +299,16 @@ fn check_predicate<T: Listed>(predicate: &Value, v1: bool) -> Result<Value, Refu
         return refuse(format!("no support for filtering on unrecognized field {key:?}"));
     }
     if tag && operation != "EQUALS" {
-        return refuse(format!("only EQUALS operation is supported for tag filtering, got {operation} for key {key:?}"));
+        return refuse(format!(
+            "only EQUALS operation is supported for tag filtering, got {operation} for key {key:?}"
+        ));
     }
     if matches!(operation, "" | "UNKNOWN" | "OPERATION_UNSPECIFIED") {
         return refuse("Error using Filter.Predicate.Operation with go_client.Predicate_Operation".to_owned());
     }
-    let Some((field, value)) = predicate.as_object().and_then(|map| map.iter().find(|(name, _)| name.contains("_value")))
+    let Some((field, value)) = predicate
+        .as_object()
+        .and_then(|map| map.iter().find(|(name, _)| name.contains("_value")))
     else {
         return refuse("Error using Filter.Predicate.Value with <nil>".to_owned());
     };
@@ -283,7 +320,10 @@ fn check_predicate<T: Listed>(predicate: &Value, v1: bool) -> Result<Value, Refu
     }
     let value = match field.as_str() {
         "timestamp_value" => {
-            let seconds = value.as_str().and_then(|text| text.parse::<Timestamp>().ok()).map(Timestamp::as_second);
+            let seconds = value
+                .as_str()
+                .and_then(|text| text.parse::<Timestamp>().ok())
+                .map(Timestamp::as_second);
             seconds.unwrap_or_default().into()
         }
         _ if operation == "IN" => value.get("values").cloned().unwrap_or_else(|| json!([])),
@@ -307,10 +347,16 @@ fn holds<T: Listed>(predicate: &Value, row: &T) -> bool {
         "GREATER_THAN_EQUALS" => order.is_ge(),
         "LESS_THAN" => order.is_lt(),
         "LESS_THAN_EQUALS" => order.is_le(),
-        "IN" => predicate.items("value").iter().any(|value| column.compare(&Column::from_json(value)).is_eq()),
+        "IN" => predicate
+            .items("value")
+            .iter()
+            .any(|value| column.compare(&Column::from_json(value)).is_eq()),
         "IS_SUBSTRING" => {
             let pattern = format!("%{}%", wanted.as_str().unwrap_or_default().to_lowercase());
-            like(&pattern.chars().collect::<Vec<_>>(), &column.folded().chars().collect::<Vec<_>>())
+            like(
+                &pattern.chars().collect::<Vec<_>>(),
+                &column.folded().chars().collect::<Vec<_>>(),
+            )
         }
         _ => false,
     }

@@ -29,8 +29,11 @@ const STATES: Kind = Enum(&[
 const STORAGE: Kind = Enum(&[("STORAGE_STATE_UNSPECIFIED", 0), ("AVAILABLE", 1), ("ARCHIVED", 2)]);
 const MODES: Kind = Enum(&[("MODE_UNSPECIFIED", 0), ("ENABLE", 1), ("DISABLE", 2)]);
 const STATUSES: Kind = Enum(&[("STATUS_UNSPECIFIED", 0), ("ENABLED", 1), ("DISABLED", 3)]);
-const V1_STORAGE: Kind =
-    Enum(&[("STORAGESTATE_UNSPECIFIED", 0), ("STORAGESTATE_AVAILABLE", 1), ("STORAGESTATE_ARCHIVED", 2)]);
+const V1_STORAGE: Kind = Enum(&[
+    ("STORAGESTATE_UNSPECIFIED", 0),
+    ("STORAGESTATE_AVAILABLE", 1),
+    ("STORAGESTATE_ARCHIVED", 2),
+]);
 const V1_RUN_STORAGE: Kind = Enum(&[("STORAGESTATE_AVAILABLE", 0), ("STORAGESTATE_ARCHIVED", 1)]);
 const V1_MODES: Kind = Enum(&[("UNKNOWN_MODE", 0), ("ENABLED", 1), ("DISABLED", 2)]);
 const V1_TYPES: Kind = Enum(&[

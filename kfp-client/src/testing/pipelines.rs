@@ -29,8 +29,15 @@ pub(super) struct Pipeline {
 impl Listed for Pipeline {
     const KIND: &'static str = "Pipeline";
     const TABLE: &'static str = "pipelines";
-    const KEYS: &'static [&'static str] =
-        &["pipeline_id", "id", "name", "display_name", "created_at", "description", "namespace"];
+    const KEYS: &'static [&'static str] = &[
+        "pipeline_id",
+        "id",
+        "name",
+        "display_name",
+        "created_at",
+        "description",
+        "namespace",
+    ];
     const TAGGED: bool = true;
 
     fn id(&self) -> &str {
@@ -79,7 +86,9 @@ impl Naming {
 
 pub(super) fn tags_of(body: &Value) -> BTreeMap<String, String> {
     let pairs = body.members("tags").into_iter();
-    pairs.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+    pairs
+        .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+        .collect()
 }
 
 /// Limits of tags.
@@ -92,7 +101,9 @@ pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), String> 
             return Err(format!("tag key {key:?} must not contain '.' character"));
         }
         if key.is_empty() || key.chars().count() > 63 || value.chars().count() > 63 {
-            return Err(format!("tag {key:?} must have a key and a value of at most 63 characters"));
+            return Err(format!(
+                "tag {key:?} must have a key and a value of at most 63 characters"
+            ));
         }
     }
     Ok(())
@@ -105,7 +116,10 @@ pub(super) fn tags_value(tags: &BTreeMap<String, String>) -> Option<Value> {
 
 impl Context<'_> {
     pub(super) fn pipeline(&self, id: &str) -> Result<&Pipeline, Refusal> {
-        self.state.pipelines.get(id).ok_or_else(|| Refusal::not_found("Pipeline", id))
+        self.state
+            .pipelines
+            .get(id)
+            .ok_or_else(|| Refusal::not_found("Pipeline", id))
     }
 
     /// Reading a shared pipeline needs no rights and no identity; changing one is checked in the server's namespace.
@@ -119,7 +133,15 @@ impl Context<'_> {
             "" => "kubeflow",
             namespace => namespace,
         };
-        self.authorize(namespace, Access { verb, resource: "pipelines", name: &row.name, subject: id })
+        self.authorize(
+            namespace,
+            Access {
+                verb,
+                resource: "pipelines",
+                name: &row.name,
+                subject: id,
+            },
+        )
     }
 
     pub(super) fn render_pipeline(&self, row: &Pipeline, v1: bool) -> Value {
@@ -136,22 +158,32 @@ impl Context<'_> {
                 .done();
         }
         let default = self.default_version(row);
-        let parameters = default.map(|version| version.template.v1_parameters()).unwrap_or_default();
-        let owner = (!row.namespace.is_empty()).then(|| json!([reference("NAMESPACE", &row.namespace, "OWNER")]));
+        let parameters = default
+            .map(|version| version.template.v1_parameters())
+            .unwrap_or_default();
+        let owner = (!row.namespace.is_empty() && self.generation().has_v2())
+            .then(|| json!([reference("NAMESPACE", &row.namespace, "OWNER")]));
         Message::new()
             .text("id", &row.id)
             .time("created_at", row.created_at)
             .text("name", &row.name)
             .text("description", &row.description)
             .value("parameters", Value::Array(parameters))
-            .value("default_version", default.map(|version| self.render_version(version, true)))
+            .value(
+                "default_version",
+                default.map(|version| self.render_version(version, true)),
+            )
             .value("resource_references", owner)
             .done()
     }
 
     /// Inserts a pipeline if its name is free.
     pub(super) fn add_pipeline(&mut self, naming: &Naming) -> Result<String, Refusal> {
-        let namespace = if self.multi_user() { naming.namespace.as_str() } else { "" };
+        let namespace = if self.multi_user() {
+            naming.namespace.as_str()
+        } else {
+            ""
+        };
         let taken = |row: &Pipeline| row.namespace == namespace && row.name.eq_ignore_ascii_case(&naming.name);
         if self.state.pipelines.values().any(taken) {
             let text = format!(
@@ -199,7 +231,12 @@ impl Context<'_> {
         if naming.namespace.is_empty() {
             return Ok(());
         }
-        let access = Access { verb: "create", resource: "pipelines", name: &naming.name, subject: &naming.name };
+        let access = Access {
+            verb: "create",
+            resource: "pipelines",
+            name: &naming.name,
+            subject: &naming.name,
+        };
         self.authorize(&naming.namespace, access)
     }
 
@@ -219,9 +256,10 @@ impl Context<'_> {
     /// Without a namespace a namespaced pipeline is found too.
     pub(super) fn get_pipeline_by_name(&mut self, name: &str, namespace: &str, v1: bool) -> Result<Answer, Refusal> {
         let namespace = if self.multi_user() { namespace } else { "" };
-        let found = self.state.pipelines.values().find(|row| {
-            row.name.eq_ignore_ascii_case(name) && (namespace.is_empty() || row.namespace == namespace)
-        });
+        let found =
+            self.state.pipelines.values().find(|row| {
+                row.name.eq_ignore_ascii_case(name) && (namespace.is_empty() || row.namespace == namespace)
+            });
         let Some(id) = found.map(|row| row.id.clone()) else {
             let refusal = Refusal::new(Code::NotFound, format!("Pipeline {namespace}/{name} not found"));
             return Err(refusal.context("Failed to get a pipeline by name"));
@@ -233,8 +271,14 @@ impl Context<'_> {
         let options = ListOptions::read::<Pipeline>(self.call, v1, self.generation())?;
         let namespace = if self.multi_user() { namespace } else { "" };
         if !namespace.is_empty() {
-            let access = Access { verb: "list", resource: "pipelines", name: "", subject: "" };
-            self.authorize(namespace, access).map_err(|refusal| refusal.context("Failed to list pipelines"))?;
+            let access = Access {
+                verb: "list",
+                resource: "pipelines",
+                name: "",
+                subject: "",
+            };
+            self.authorize(namespace, access)
+                .map_err(|refusal| refusal.context("Failed to list pipelines"))?;
         }
         let page = options.page(self.state.pipelines.values().filter(|row| row.namespace == namespace));
         let rows = page.rows.iter().map(|row| self.render_pipeline(row, v1)).collect();
@@ -245,8 +289,13 @@ impl Context<'_> {
         let refuse = |refusal: Refusal| refusal.context(&format!("Failed to delete pipeline {id}. Check error stack"));
         self.may_pipeline("delete", id).map_err(refuse)?;
         self.pipeline(id).map_err(refuse)?;
-        let versions: Vec<String> =
-            self.state.versions.values().filter(|row| row.pipeline_id == id).map(|row| row.id.clone()).collect();
+        let versions: Vec<String> = self
+            .state
+            .versions
+            .values()
+            .filter(|row| row.pipeline_id == id)
+            .map(|row| row.id.clone())
+            .collect();
         let cascade = !self.generation().has_v2()
             || self.generation().new_gateway() && !v1 && self.call.query("cascade") == "true";
         if let Some(version) = versions.first()

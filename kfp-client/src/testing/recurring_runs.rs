@@ -34,8 +34,15 @@ pub(super) struct RecurringRun {
 impl Listed for RecurringRun {
     const KIND: &'static str = "Job";
     const TABLE: &'static str = "jobs";
-    const KEYS: &'static [&'static str] =
-        &["recurring_run_id", "id", "display_name", "name", "created_at", "updated_at", "description"];
+    const KEYS: &'static [&'static str] = &[
+        "recurring_run_id",
+        "id",
+        "display_name",
+        "name",
+        "created_at",
+        "updated_at",
+        "description",
+    ];
 
     fn id(&self) -> &str {
         &self.id
@@ -115,7 +122,10 @@ fn check_trigger(body: &Value) -> Result<Value, Refusal> {
         return Ok(json!({"cron_schedule": times(cron).text("cron", cron.text("cron")).done()}));
     }
     if let Some(periodic) = trigger.get("periodic_schedule") {
-        let interval = periodic.get("interval_second").and_then(Value::as_i64).unwrap_or_default();
+        let interval = periodic
+            .get("interval_second")
+            .and_then(Value::as_i64)
+            .unwrap_or_default();
         if interval < 1 {
             let text = format!("Found invalid period schedule interval {interval}. Set at interval to least 1 second");
             return Err(Refusal::invalid(text));
@@ -131,14 +141,20 @@ fn times(schedule: &Value) -> Message {
         let time = schedule.text(key).parse::<jiff::Timestamp>().ok();
         time.map(|time| rfc3339(time.as_second())).unwrap_or_default()
     };
-    Message::new().text("start_time", &whole("start_time")).text("end_time", &whole("end_time"))
+    Message::new()
+        .text("start_time", &whole("start_time"))
+        .text("end_time", &whole("end_time"))
 }
 
 /// Seconds come first; with five fields the day of the week is the missing one.
 fn check_cron(cron: &str) -> Result<(), String> {
     if let Some(word) = cron.strip_prefix('@') {
         let known = ["yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"].contains(&word);
-        return if known || word.starts_with("every ") { Ok(()) } else { Err(format!("Unrecognized descriptor: {cron}")) };
+        return if known || word.starts_with("every ") {
+            Ok(())
+        } else {
+            Err(format!("Unrecognized descriptor: {cron}"))
+        };
     }
     let fields: Vec<&str> = cron.split_whitespace().collect();
     if !(5..=6).contains(&fields.len()) {
@@ -153,12 +169,23 @@ fn check_cron(cron: &str) -> Result<(), String> {
 
 impl Context<'_> {
     fn recurring_run(&self, id: &str) -> Result<&RecurringRun, Refusal> {
-        self.state.recurring_runs.get(id).ok_or_else(|| Refusal::not_found("Job", id))
+        self.state
+            .recurring_runs
+            .get(id)
+            .ok_or_else(|| Refusal::not_found("Job", id))
     }
 
     fn may_recurring_run(&self, verb: &str, id: &str) -> Result<(), Refusal> {
         let row = self.recurring_run(id)?;
-        self.authorize(&row.namespace, Access { verb, resource: "jobs", name: &row.name, subject: id })
+        self.authorize(
+            &row.namespace,
+            Access {
+                verb,
+                resource: "jobs",
+                name: &row.name,
+                subject: id,
+            },
+        )
     }
 
     pub(super) fn create_recurring_run(&mut self, v1: bool) -> Result<Answer, Refusal> {
@@ -173,14 +200,28 @@ impl Context<'_> {
         }
         let concurrency = body.get("max_concurrency").and_then(Value::as_i64).unwrap_or_default();
         if !(1..=10).contains(&concurrency) {
-            let text = format!("Max concurrency of a recurring run must be at least 1 and at most 10. Received {concurrency}");
+            let text =
+                format!("Max concurrency of a recurring run must be at least 1 and at most 10. Received {concurrency}");
             return Err(converting(Refusal::invalid(text)));
         }
         let trigger = check_trigger(&body).map_err(converting)?;
         let refuse = |refusal: Refusal| refusal.context("Failed to create a recurring run");
-        let experiment = if v1 { referred(&body, "EXPERIMENT") } else { body.text("experiment_id") };
+        let experiment = if v1 {
+            referred(&body, "EXPERIMENT")
+        } else {
+            body.text("experiment_id")
+        };
         let (experiment, namespace) = self.home(experiment).map_err(refuse)?;
-        self.authorize(&namespace, Access { verb: "create", resource: "jobs", name, subject: "" }).map_err(refuse)?;
+        self.authorize(
+            &namespace,
+            Access {
+                verb: "create",
+                resource: "jobs",
+                name,
+                subject: "",
+            },
+        )
+        .map_err(refuse)?;
         let (plan, service_account) = self.recurring_plan(&body, v1).map_err(refuse)?;
         let enabled = if v1 {
             let flag = body.get("enabled").and_then(Value::as_bool).unwrap_or_default();
@@ -193,7 +234,11 @@ impl Context<'_> {
             name: name.to_owned(),
             description: body.text("description").to_owned(),
             experiment_id: experiment,
-            namespace: if namespace.is_empty() { "kubeflow".to_owned() } else { namespace },
+            namespace: if namespace.is_empty() {
+                "kubeflow".to_owned()
+            } else {
+                namespace
+            },
             created_at: self.now,
             updated_at: self.now,
             enabled,
@@ -234,7 +279,11 @@ impl Context<'_> {
         template.check_parameters(&plan.parameters)?;
         template.check_compiles().map_err(Refusal::plain)?;
         let own = body.text("service_account");
-        let mut account = if own.is_empty() { self.core.settings.service_account() } else { own };
+        let mut account = if own.is_empty() {
+            self.core.settings.service_account()
+        } else {
+            own
+        };
         let follows = reference.is_some_and(|reference| reference.text("pipeline_version_id").is_empty());
         if let (true, Source::Version { version_id, .. }) = (follows, &mut plan.source) {
             version_id.clear();
@@ -244,11 +293,17 @@ impl Context<'_> {
     }
 
     pub(super) fn get_recurring_run(&mut self, id: &str, v1: bool) -> Result<Answer, Refusal> {
-        self.may_recurring_run("get", id).map_err(|refusal| refusal.context("Failed to fetch a recurring run"))?;
+        self.may_recurring_run("get", id)
+            .map_err(|refusal| refusal.context("Failed to fetch a recurring run"))?;
         Ok(Answer::Json(self.recurring_run(id)?.render(self, v1)))
     }
 
-    pub(super) fn list_recurring_runs(&mut self, namespace: &str, experiment: &str, v1: bool) -> Result<Answer, Refusal> {
+    pub(super) fn list_recurring_runs(
+        &mut self,
+        namespace: &str,
+        experiment: &str,
+        v1: bool,
+    ) -> Result<Answer, Refusal> {
         let options = ListOptions::read::<RecurringRun>(self.call, v1, self.generation())?;
         let refuse = |refusal: Refusal| refusal.context("Failed to list recurring runs");
         let mut namespace = namespace.to_owned();
@@ -256,15 +311,26 @@ impl Context<'_> {
             self.home(experiment).map_err(refuse)?.1.clone_into(&mut namespace);
         }
         self.require_namespace(&namespace, "A recurring run").map_err(refuse)?;
-        let access = Access { verb: "list", resource: "jobs", name: "", subject: "" };
+        let access = Access {
+            verb: "list",
+            resource: "jobs",
+            name: "",
+            subject: "",
+        };
         self.authorize(&namespace, access).map_err(refuse)?;
         let all = !self.multi_user();
         let rows = self.state.recurring_runs.values().filter(|row| {
-            if experiment.is_empty() { all || row.namespace == namespace } else { row.experiment_id == experiment }
+            if experiment.is_empty() {
+                all || row.namespace == namespace
+            } else {
+                row.experiment_id == experiment
+            }
         });
         let page = options.page(rows);
         let rows = page.rows.iter().map(|row| row.render(self, v1)).collect();
-        Ok(Answer::Json(page.message(if v1 { "jobs" } else { "recurringRuns" }, rows)))
+        Ok(Answer::Json(
+            page.message(if v1 { "jobs" } else { "recurringRuns" }, rows),
+        ))
     }
 
     pub(super) fn delete_recurring_run(&mut self, id: &str) -> Result<Answer, Refusal> {
@@ -276,7 +342,8 @@ impl Context<'_> {
 
     pub(super) fn enable_recurring_run(&mut self, id: &str, enable: bool) -> Result<Answer, Refusal> {
         let verb = if enable { "enable" } else { "disable" };
-        self.may_recurring_run(verb, id).map_err(|refusal| refusal.context(&format!("Failed to {verb} a recurring run")))?;
+        self.may_recurring_run(verb, id)
+            .map_err(|refusal| refusal.context(&format!("Failed to {verb} a recurring run")))?;
         let now = self.now;
         if let Some(row) = self.state.recurring_runs.get_mut(id) {
             row.enabled = enable;

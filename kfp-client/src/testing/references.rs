@@ -8,13 +8,22 @@ use super::call::Json;
 /// A reference as servers write it; an empty id is left out.
 pub(super) fn reference(kind: &str, id: &str, relationship: &str) -> Value {
     let key = Message::new().text("type", kind).text("id", id).done();
-    Message::new().value("key", key).text("relationship", relationship).done()
+    Message::new()
+        .value("key", key)
+        .text("relationship", relationship)
+        .done()
 }
 
 /// The id of the first reference of a kind in a request.
 pub(super) fn referred<'a>(body: &'a Value, kind: &str) -> &'a str {
-    let references = body.items("resource_references").iter().filter_map(|reference| reference.get("key"));
-    references.into_iter().find(|key| key.text("type") == kind).map_or("", |key| key.text("id"))
+    let references = body
+        .items("resource_references")
+        .iter()
+        .filter_map(|reference| reference.get("key"));
+    references
+        .into_iter()
+        .find(|key| key.text("type") == kind)
+        .map_or("", |key| key.text("id"))
 }
 
 /// The namespace that a request names.

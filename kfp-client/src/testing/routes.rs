@@ -52,16 +52,30 @@ impl Context<'_> {
                 Refusal::text(405, "Method Not Allowed\n")
             };
         }
-        if new { Refusal::gateway(Code::NotFound, "Not Found") } else { Refusal::text(404, "Not Found\n") }
+        if new {
+            Refusal::gateway(Code::NotFound, "Not Found")
+        } else {
+            Refusal::text(404, "Not Found\n")
+        }
     }
 
     fn health(&self, v1: bool) -> Answer {
         let generation = self.generation();
-        let message = Message::new().text("commit_sha", "unknown").text("tag_name", generation.tag());
+        let message = Message::new()
+            .text("commit_sha", "unknown")
+            .text("tag_name", generation.tag());
         let message = message.value("multi_user", serde_json::Value::Bool(self.multi_user()));
-        let store = if generation.new_gateway() && !v1 { "database" } else { "" };
+        let store = if generation.new_gateway() && !v1 {
+            "database"
+        } else {
+            ""
+        };
         let body = message.text("pipeline_store", store).done();
-        if generation.has_v2() { Answer::Json(body) } else { Answer::Text("text/plain; charset=utf-8", body.to_string()) }
+        if generation.has_v2() {
+            Answer::Json(body)
+        } else {
+            Answer::Text("text/plain; charset=utf-8", body.to_string())
+        }
     }
 
     fn route_alpha(&mut self, rest: &[&str], _verb: &str) -> Option<Handled> {
@@ -94,7 +108,9 @@ impl Context<'_> {
             ("GET", ["pipelines", id, "versions"], "") => self.list_versions(id, false),
             ("GET", ["pipelines", _, "versions", id], "") => self.get_version(id, false),
             ("DELETE", ["pipelines", _, "versions", id], "") => self.delete_version(id),
-            ("PATCH", ["pipelines", _, "versions", id], "") if self.generation().new_gateway() => self.update_version(id),
+            ("PATCH", ["pipelines", _, "versions", id], "") if self.generation().new_gateway() => {
+                self.update_version(id)
+            }
 
             ("POST", ["runs"], "") => self.create_run_v2(),
             ("GET", ["runs"], "") => self.list_runs(namespace, experiment, false, |_, run: &Run| run.v2()),
@@ -137,7 +153,11 @@ impl Context<'_> {
             }
             ("POST", ["pipeline_versions"], "") => self.create_version(true),
             ("GET", ["pipeline_versions"], "") => {
-                let id = if call.query("resource_key.type") == "PIPELINE" { call.query("resource_key.id") } else { "" };
+                let id = if call.query("resource_key.type") == "PIPELINE" {
+                    call.query("resource_key.id")
+                } else {
+                    ""
+                };
                 self.list_versions(id, true)
             }
             ("GET", ["pipeline_versions", id], "") => self.get_version(id, true),
@@ -158,7 +178,9 @@ impl Context<'_> {
             ("GET", ["jobs"], "") => self.list_recurring_runs(&namespace, &experiment, true),
             ("GET", ["jobs", id], "") => self.get_recurring_run(id, true),
             ("DELETE", ["jobs", id], "") => self.delete_recurring_run(id),
-            ("POST", ["jobs", id, verb @ ("enable" | "disable")], "") => self.enable_recurring_run(id, *verb == "enable"),
+            ("POST", ["jobs", id, verb @ ("enable" | "disable")], "") => {
+                self.enable_recurring_run(id, *verb == "enable")
+            }
 
             ("GET", ["auth"], "") => self.check_auth(),
             _ => return None,
@@ -168,7 +190,12 @@ impl Context<'_> {
     fn check_auth(&self) -> Handled {
         let namespace = self.call.query("namespace");
         let verb = self.call.query("verb").to_lowercase();
-        let access = Access { verb: &verb, resource: "viewers", name: "", subject: "" };
+        let access = Access {
+            verb: &verb,
+            resource: "viewers",
+            name: "",
+            subject: "",
+        };
         self.authorize(namespace, access).map(|()| Answer::empty())
     }
 }

@@ -47,8 +47,19 @@ impl Listed for Run {
     const KIND: &'static str = "Run";
     const TABLE: &'static str = "run_details";
     const KEYS: &'static [&'static str] = &[
-        "run_id", "id", "display_name", "name", "created_at", "finished_at", "scheduled_at", "description",
-        "storage_state", "status", "state", "namespace", "runtime_details",
+        "run_id",
+        "id",
+        "display_name",
+        "name",
+        "created_at",
+        "finished_at",
+        "scheduled_at",
+        "description",
+        "storage_state",
+        "status",
+        "state",
+        "namespace",
+        "runtime_details",
     ];
     const UNSORTED: &'static [&'static str] = &["experiment_id", "state_history", "recurring_run_id"];
 
@@ -72,8 +83,14 @@ impl Listed for Run {
             "scheduled_at" => return Column::Number(self.scheduled_at),
             metric if metric.starts_with("metric:") => {
                 let name = metric.trim_start_matches("metric:");
-                let found = self.metrics.iter().find(|metric| metric.get("name").and_then(Value::as_str) == Some(name));
-                let value = found.and_then(|metric| metric.get("number_value")).and_then(Value::as_f64).unwrap_or_default();
+                let found = self
+                    .metrics
+                    .iter()
+                    .find(|metric| metric.get("name").and_then(Value::as_str) == Some(name));
+                let value = found
+                    .and_then(|metric| metric.get("number_value"))
+                    .and_then(Value::as_f64)
+                    .unwrap_or_default();
                 return Column::Text(format!("{value:020.6}"));
             }
             _ => return Column::Number(self.created_at),
@@ -194,7 +211,12 @@ impl Context<'_> {
     /// The run, if it is there and the user may do this with it.
     pub(super) fn may_run(&self, verb: &str, id: &str) -> Result<(), Refusal> {
         let row = self.run(id)?;
-        let access = Access { verb, resource: "runs", name: &row.workflow, subject: id };
+        let access = Access {
+            verb,
+            resource: "runs",
+            name: &row.workflow,
+            subject: id,
+        };
         self.authorize(&row.namespace, access)
     }
 
@@ -206,9 +228,8 @@ impl Context<'_> {
             }
             return Ok((self.state.default_experiment.clone(), String::new()));
         }
-        let missing = |refusal: Refusal| {
-            refusal.context(&format!("Failed to fetch namespace for experiment {experiment_id}"))
-        };
+        let missing =
+            |refusal: Refusal| refusal.context(&format!("Failed to fetch namespace for experiment {experiment_id}"));
         let row = self.experiment(experiment_id).map_err(missing)?;
         Ok((experiment_id.to_owned(), row.namespace.clone()))
     }
@@ -220,7 +241,9 @@ impl Context<'_> {
             return Err(Refusal::new(Code::Aborted, text));
         }
         if body.text("display_name").is_empty() {
-            return Err(Refusal::internal("Failed to convert a API run detail to its internal representation: Invalid input error: Run name cannot be empty"));
+            return Err(Refusal::internal(
+                "Failed to convert a API run detail to its internal representation: Invalid input error: Run name cannot be empty",
+            ));
         }
         let asked = NewRun {
             id: body.text("run_id"),
@@ -236,12 +259,22 @@ impl Context<'_> {
         let (experiment, namespace) = self.home(asked.experiment_id).map_err(refuse)?;
         self.may_create(&namespace, asked.name).map_err(refuse)?;
         let (plan, template) = self.plan_v2(&body).map_err(refuse)?;
-        let id = self.create_run(&asked, &experiment, &namespace, plan, &template).map_err(refuse)?;
+        let id = self
+            .create_run(&asked, &experiment, &namespace, plan, &template)
+            .map_err(refuse)?;
         Ok(Answer::Json(self.run(&id)?.v2()))
     }
 
     pub(super) fn may_create(&self, namespace: &str, name: &str) -> Result<(), Refusal> {
-        self.authorize(namespace, Access { verb: "create", resource: "runs", name, subject: "" })
+        self.authorize(
+            namespace,
+            Access {
+                verb: "create",
+                resource: "runs",
+                name,
+                subject: "",
+            },
+        )
     }
 
     /// Starts the workflow, then writes the row: in this order, as the real server does.
@@ -255,11 +288,17 @@ impl Context<'_> {
     ) -> Result<String, Refusal> {
         template.check_parameters(&plan.parameters)?;
         template.check_compiles().map_err(Refusal::plain)?;
-        let mut id = if self.generation().has_v2() { asked.id.to_owned() } else { String::new() };
+        let mut id = if self.generation().has_v2() {
+            asked.id.to_owned()
+        } else {
+            String::new()
+        };
         if !asked.recurring_run_id.is_empty() {
             if !self.state.recurring_runs.contains_key(asked.recurring_run_id) {
                 let text = format!("RecurringRunId doesn't exist: {}", asked.recurring_run_id);
-                return Err(Refusal::internal(format!("Failed to create a run due to invalid recurring run id: {text}")));
+                return Err(Refusal::internal(format!(
+                    "Failed to create a run due to invalid recurring run id: {text}"
+                )));
             }
             let name = format!("{}/{}", asked.recurring_run_id, asked.name);
             id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).to_string();
@@ -272,19 +311,30 @@ impl Context<'_> {
         }
         let workflow = self.start_workflow(&id, asked.name, namespace, &plan, template);
         let store = |cause: &str| {
-            Refusal::internal(format!("Failed to create a run: InternalServerError: Failed to store run {} to table: {cause}", asked.name))
+            Refusal::internal(format!(
+                "Failed to create a run: InternalServerError: Failed to store run {} to table: {cause}",
+                asked.name
+            ))
         };
         if self.state.runs.contains_key(&id) {
-            return Err(store(&format!("Error 1062 (23000): Duplicate entry '{id}' for key 'PRIMARY'")));
+            return Err(store(&format!(
+                "Error 1062 (23000): Duplicate entry '{id}' for key 'PRIMARY'"
+            )));
         }
-        for (column, text, limit) in
-            [("DisplayName", asked.name, 255), ("Description", asked.description, 255), ("UUID", id.as_str(), 191)]
-        {
+        for (column, text, limit) in [
+            ("DisplayName", asked.name, 255),
+            ("Description", asked.description, 255),
+            ("UUID", id.as_str(), 191),
+        ] {
             if text.chars().count() > limit {
-                return Err(store(&format!("Error 1406 (22001): Data too long for column '{column}' at row 1")));
+                return Err(store(&format!(
+                    "Error 1406 (22001): Data too long for column '{column}' at row 1"
+                )));
             }
             if text.chars().any(|letter| letter.len_utf8() > 3) {
-                return Err(store(&format!("Error 1366 (22007): Incorrect string value for column '{column}' at row 1")));
+                return Err(store(&format!(
+                    "Error 1366 (22007): Incorrect string value for column '{column}' at row 1"
+                )));
             }
         }
         let account = self.core.settings.service_account();
@@ -301,7 +351,12 @@ impl Context<'_> {
             state: "PENDING",
             history: vec![(self.now, "PENDING")],
             plan,
-            service_account: if asked.service_account.is_empty() { account } else { asked.service_account }.to_owned(),
+            service_account: if asked.service_account.is_empty() {
+                account
+            } else {
+                asked.service_account
+            }
+            .to_owned(),
             recurring_run_id: asked.recurring_run_id.to_owned(),
             plugins_input: asked.plugins_input.clone(),
             metrics: Vec::new(),
@@ -316,14 +371,25 @@ impl Context<'_> {
         Ok(id)
     }
 
-    fn start_workflow(&mut self, id: &str, run_name: &str, namespace: &str, plan: &Plan, template: &Template) -> String {
+    fn start_workflow(
+        &mut self,
+        id: &str,
+        run_name: &str,
+        namespace: &str,
+        plan: &Plan,
+        template: &Template,
+    ) -> String {
         self.state.workflows += 1;
         let suffix: String = fresh_id().chars().filter(char::is_ascii_hexdigit).take(5).collect();
         let workflow = format!("{}-{suffix}", template.base_name());
         let launch = Launch {
             run_id: id.to_owned(),
             run_name: run_name.to_owned(),
-            namespace: if namespace.is_empty() { "kubeflow".to_owned() } else { namespace.to_owned() },
+            namespace: if namespace.is_empty() {
+                "kubeflow".to_owned()
+            } else {
+                namespace.to_owned()
+            },
             workflow: workflow.clone(),
             template: template.clone(),
             parameters: plan.parameters.clone(),
@@ -340,7 +406,8 @@ impl Context<'_> {
     }
 
     pub(super) fn get_run_v2(&mut self, id: &str) -> Result<Answer, Refusal> {
-        self.may_run("get", id).map_err(|refusal| refusal.context("Failed to get a run"))?;
+        self.may_run("get", id)
+            .map_err(|refusal| refusal.context("Failed to get a run"))?;
         Ok(Answer::Json(self.run(id)?.v2()))
     }
 
@@ -359,12 +426,21 @@ impl Context<'_> {
             self.home(experiment).map_err(refuse)?.1.clone_into(&mut namespace);
         }
         self.require_namespace(&namespace, "A run").map_err(refuse)?;
-        let access = Access { verb: "list", resource: "runs", name: "", subject: "" };
+        let access = Access {
+            verb: "list",
+            resource: "runs",
+            name: "",
+            subject: "",
+        };
         self.authorize(&namespace, access).map_err(refuse)?;
         let all = !self.multi_user();
         let rows = self.state.runs.values();
         let rows = rows.filter(|run| {
-            if experiment.is_empty() { all || run.namespace == namespace } else { run.experiment_id == experiment }
+            if experiment.is_empty() {
+                all || run.namespace == namespace
+            } else {
+                run.experiment_id == experiment
+            }
         });
         let page = options.page(rows);
         let rows = page.rows.iter().map(|run| render(self, run)).collect();
@@ -382,7 +458,7 @@ impl Context<'_> {
     pub(super) fn archive_run(&mut self, id: &str, archive: bool) -> Result<Answer, Refusal> {
         let verb = if archive { "archive" } else { "unarchive" };
         let refuse = |refusal: Refusal| refusal.context(&format!("Failed to {verb} a run"));
-        if !self.generation().has_v2() && !self.state.runs.contains_key(id) {
+        if !self.generation().has_v2() && !self.multi_user() && !self.state.runs.contains_key(id) {
             return Ok(Answer::empty());
         }
         self.may_run(verb, id).map_err(refuse)?;
@@ -400,9 +476,15 @@ impl Context<'_> {
     pub(super) fn terminate_run(&mut self, id: &str) -> Result<Answer, Refusal> {
         let refuse = |refusal: Refusal| refusal.context("Failed to terminate a run");
         self.may_run("terminate", id).map_err(refuse)?;
-        let Some(run) = self.state.runs.get_mut(id).filter(|run| matches!(run.state, "PENDING" | "RUNNING" | "PAUSED"))
+        let Some(run) = self
+            .state
+            .runs
+            .get_mut(id)
+            .filter(|run| matches!(run.state, "PENDING" | "RUNNING" | "PAUSED"))
         else {
-            return Err(refuse(Refusal::invalid(format!("Failed to terminate a run {id}. Row not found"))));
+            return Err(refuse(Refusal::invalid(format!(
+                "Failed to terminate a run {id}. Row not found"
+            ))));
         };
         run.state = "CANCELING";
         self.core.engine.terminate(id, self.core.clock.now());
@@ -411,18 +493,25 @@ impl Context<'_> {
 
     pub(super) fn retry_run(&mut self, id: &str) -> Result<Answer, Refusal> {
         let refuse = |refusal: Refusal| {
-            refusal.context(&format!("Failed to retry run {id}")).context("Failed to retry a run")
+            refusal
+                .context(&format!("Failed to retry run {id}"))
+                .context("Failed to retry a run")
         };
         self.may_run("retry", id).map_err(refuse)?;
         let (new, now) = (self.generation().new_gateway(), self.now);
         let core = Arc::clone(self.core);
-        let Some(run) = self.state.runs.get_mut(id) else { return Err(refuse(Refusal::not_found("Run", id))) };
+        let Some(run) = self.state.runs.get_mut(id) else {
+            return Err(refuse(Refusal::not_found("Run", id)));
+        };
         if !run.reported {
             let text = format!("Failed to retry run {id} due to error fetching workflow manifest");
             return Err(refuse(Refusal::new(Code::Aborted, text)));
         }
         if run.state != "FAILED" {
-            return Err(refuse(Refusal::new(Code::Aborted, "Workflow must be Failed/Error to retry")));
+            return Err(refuse(Refusal::new(
+                Code::Aborted,
+                "Workflow must be Failed/Error to retry",
+            )));
         }
         run.state = "RUNNING";
         run.finished_at = 0;
@@ -441,7 +530,9 @@ pub(super) fn made_run(call_path: &str, trouble: Option<&Trouble>, answer: &Valu
     if !creates || trouble != Some(&Trouble::Orphan) {
         return None;
     }
-    let id = answer.get("run_id").or_else(|| answer.get("run").and_then(|run| run.get("id")));
+    let id = answer
+        .get("run_id")
+        .or_else(|| answer.get("run").and_then(|run| run.get("id")));
     id.and_then(Value::as_str).map(str::to_owned)
 }
 

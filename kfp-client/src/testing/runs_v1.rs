@@ -26,7 +26,10 @@ impl Context<'_> {
             .time("scheduled_at", run.scheduled_at)
             .time("finished_at", run.finished_at)
             .text("status", status)
-            .value("metrics", run.metrics.iter().cloned().map(Value::Object).collect::<Value>())
+            .value(
+                "metrics",
+                run.metrics.iter().cloned().map(Value::Object).collect::<Value>(),
+            )
             .done()
     }
 
@@ -106,14 +109,20 @@ impl Context<'_> {
         };
         let (experiment, namespace) = self.home(asked.experiment_id).map_err(|refusal| {
             let missing = format!("Failed to create run: {}", refusal.message());
-            refuse(if old && !self.multi_user() { Refusal::internal(missing) } else { refusal })
+            refuse(if old && !self.multi_user() {
+                Refusal::internal(missing)
+            } else {
+                refusal
+            })
         })?;
         self.may_create(&namespace, asked.name).map_err(refuse)?;
         if old {
             self.check_source_1_8(&body).map_err(refuse)?;
         }
         let (plan, template) = self.plan_v1(&body).map_err(refuse)?;
-        let id = self.create_run(&asked, &experiment, &namespace, plan, &template).map_err(refuse)?;
+        let id = self
+            .create_run(&asked, &experiment, &namespace, plan, &template)
+            .map_err(refuse)?;
         Ok(Answer::Json(self.run_detail(self.run(&id)?)))
     }
 
@@ -124,10 +133,14 @@ impl Context<'_> {
         let manifest = spec.text("workflow_manifest");
         let referred = !spec.text("pipeline_id").is_empty() || !referred(body, "PIPELINE_VERSION").is_empty();
         if manifest.is_empty() && !referred {
-            return Err(Refusal::invalid("Please specify a pipeline by providing a (workflow manifest) or (pipeline id or/and pipeline version)."));
+            return Err(Refusal::invalid(
+                "Please specify a pipeline by providing a (workflow manifest) or (pipeline id or/and pipeline version).",
+            ));
         }
         if !manifest.is_empty() && referred {
-            return Err(Refusal::invalid("Please don't specify a pipeline version or pipeline ID when a workflow manifest is provided."));
+            return Err(Refusal::invalid(
+                "Please don't specify a pipeline version or pipeline ID when a workflow manifest is provided.",
+            ));
         }
         let parsed = super::template::Template::parse(manifest, self.generation());
         if !manifest.is_empty() && parsed.is_err() {
@@ -137,7 +150,8 @@ impl Context<'_> {
     }
 
     pub(super) fn get_run_v1(&mut self, id: &str) -> Result<Answer, Refusal> {
-        self.may_run("get", id).map_err(|refusal| refusal.context("Failed to get a v1beta1 run"))?;
+        self.may_run("get", id)
+            .map_err(|refusal| refusal.context("Failed to get a v1beta1 run"))?;
         Ok(Answer::Json(self.run_detail(self.run(id)?)))
     }
 
@@ -173,7 +187,9 @@ impl Context<'_> {
                 Err((status, message)) => result.text("status", status).text("message", &message).done(),
             });
         }
-        Ok(Answer::Json(Message::new().value("results", Value::Array(results)).done()))
+        Ok(Answer::Json(
+            Message::new().value("results", Value::Array(results)).done(),
+        ))
     }
 
     fn take_metric(&mut self, id: &str, metric: &Value) -> Result<(), (&'static str, String)> {
@@ -189,9 +205,12 @@ impl Context<'_> {
             );
             return Err(("INVALID_ARGUMENT", if old { text } else { String::new() }));
         }
-        let Some(run) = self.state.runs.get_mut(id) else { return Err(("INTERNAL_ERROR", String::new())) };
+        let Some(run) = self.state.runs.get_mut(id) else {
+            return Err(("INTERNAL_ERROR", String::new()));
+        };
         let same = |known: &Map<String, Value>| {
-            known.get("name").and_then(Value::as_str) == Some(name) && known.get("node_id").and_then(Value::as_str) == Some(node)
+            known.get("name").and_then(Value::as_str) == Some(name)
+                && known.get("node_id").and_then(Value::as_str) == Some(node)
         };
         if run.metrics.iter().any(same) {
             let text = if old {

@@ -53,7 +53,11 @@ impl Reader<'_> {
         };
         let mut out = Map::new();
         for (key, value) in object {
-            let Some((name, kind)) = schema.fields.iter().find(|(name, _)| name == key || camel(name) == *key) else {
+            let Some((name, kind)) = schema
+                .fields
+                .iter()
+                .find(|(name, _)| name == key || camel(name) == *key)
+            else {
                 if self.strict {
                     return Err(self.unknown(schema, key));
                 }
@@ -81,7 +85,9 @@ impl Reader<'_> {
             Kind::Text => value.as_str().map_or_else(|| wrong("string"), |text| Ok(text.into())),
             Kind::Bool => value.as_bool().map_or_else(|| wrong("bool"), |flag| Ok(flag.into())),
             Kind::Double => {
-                let number = value.as_f64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+                let number = value
+                    .as_f64()
+                    .or_else(|| value.as_str().and_then(|text| text.parse().ok()));
                 number.map_or_else(|| wrong("double"), |number| Ok(plain_number(number)))
             }
             Kind::Int32 => match whole(value).filter(|n| i32::try_from(*n).is_ok()) {
@@ -91,19 +97,23 @@ impl Reader<'_> {
             Kind::Int64 => whole(value).map_or_else(|| wrong("int64"), |number| Ok(number.into())),
             Kind::Time => match value.as_str().and_then(|text| text.parse::<Timestamp>().ok()) {
                 Some(_) => Ok(value.clone()),
-                None => {
-                    Err(self.trouble_at(value, &format!("invalid google.protobuf.Timestamp value {value}")))
-                }
+                None => Err(self.trouble_at(value, &format!("invalid google.protobuf.Timestamp value {value}"))),
             },
             Kind::Enum(names) => self.enumeration(name, names, value),
             Kind::Message(schema) => self.message(schema, value),
             Kind::List(element) => {
-                let Some(list) = value.as_array() else { return wrong("repeated") };
+                let Some(list) = value.as_array() else {
+                    return wrong("repeated");
+                };
                 list.iter().map(|value| self.field(name, *element, value)).collect()
             }
             Kind::Map(element) => {
-                let Some(map) = value.as_object() else { return wrong("map") };
-                let pairs = map.iter().map(|(key, value)| Ok((key.clone(), self.field(name, *element, value)?)));
+                let Some(map) = value.as_object() else {
+                    return wrong("map");
+                };
+                let pairs = map
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), self.field(name, *element, value)?)));
                 pairs.collect::<Result<Map<_, _>, String>>().map(Value::Object)
             }
             Kind::Struct if !value.is_object() => wrong("message"),
@@ -121,7 +131,11 @@ impl Reader<'_> {
             };
         }
         match value.as_i64() {
-            Some(number) => Ok(names.iter().find(|(_, n)| *n == number).map_or(zero, |(known, _)| known).into()),
+            Some(number) => Ok(names
+                .iter()
+                .find(|(_, n)| *n == number)
+                .map_or(zero, |(known, _)| known)
+                .into()),
             None => Err(self.wrong(name, "enum", value)),
         }
     }
@@ -136,7 +150,10 @@ impl Reader<'_> {
 
     fn wrong(&self, name: &str, what: &str, value: &Value) -> String {
         if self.protojson {
-            self.trouble_at(value, &format!("invalid value for {what} field {}: {value}", camel(name)))
+            self.trouble_at(
+                value,
+                &format!("invalid value for {what} field {}: {value}", camel(name)),
+            )
         } else if what == "enum" {
             format!("unknown value {value} for enum of field {}", camel(name))
         } else {
@@ -159,7 +176,9 @@ impl Reader<'_> {
 }
 
 fn whole(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+    value
+        .as_i64()
+        .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
 }
 
 fn kind_of(value: &Value) -> &'static str {
@@ -201,7 +220,14 @@ pub(super) fn doubles(value: &Value) -> Value {
 }
 
 /// A double, written without a fraction when it has none.
-#[expect(clippy::cast_possible_truncation, reason = "the bounds are checked, and below them a double is exact enough")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the bounds are checked, and below them a double is exact enough"
+)]
 pub(super) fn plain_number(number: f64) -> Value {
-    if number.fract() == 0.0 && number.abs() < 9.2e18 { (number as i64).into() } else { number.into() }
+    if number.fract() == 0.0 && number.abs() < 9.2e18 {
+        (number as i64).into()
+    } else {
+        number.into()
+    }
 }

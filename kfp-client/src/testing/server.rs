@@ -77,7 +77,9 @@ impl KfpServer {
     }
 
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { guard: Arc::new(Guard(core)) }
+        Self {
+            guard: Arc::new(Guard(core)),
+        }
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
@@ -101,10 +103,14 @@ impl KfpServer {
 
     async fn mount(&self, builder: wiremock::MockServerBuilder) -> RunningKfpServer {
         let server = builder.disable_request_recording().start().await;
-        let broken = Mock::given(Broken(self.clone())).respond_with_err(|_: &Request| std::io::Error::other("connection ended"));
+        let broken =
+            Mock::given(Broken(self.clone())).respond_with_err(|_: &Request| std::io::Error::other("connection ended"));
         broken.with_priority(1).mount(&server).await;
         Mock::given(any()).respond_with(self.clone()).mount(&server).await;
-        RunningKfpServer { kfp: self.clone(), server }
+        RunningKfpServer {
+            kfp: self.clone(),
+            server,
+        }
     }
 
     /// Orders a fault. Faults are taken in the order in which they were ordered.
@@ -176,7 +182,12 @@ impl KfpServer {
             Some(Trouble::Status(status, body)) => Err(Refusal::text(*status, body.clone())),
             Some(Trouble::NeverStarted) => Err(Refusal::silence()),
             _ => {
-                let mut context = Context { core, state: &mut state, call: &call, now: now.as_second() };
+                let mut context = Context {
+                    core,
+                    state: &mut state,
+                    call: &call,
+                    now: now.as_second(),
+                };
                 let handled = context.route();
                 if let Ok(Answer::Json(answer)) = &handled
                     && let Some(id) = made_run(&call.path, trouble.as_ref(), answer)
@@ -188,6 +199,7 @@ impl KfpServer {
         };
         let lost = matches!(trouble, Some(Trouble::LostAnswer | Trouble::Orphan));
         let silent = lost || handled.as_ref().is_err_and(Refusal::is_silence);
+        let status = handled.as_ref().map_or_else(Refusal::status, |_| 200);
         let mut response = match handled {
             Ok(answer) => answer.response(),
             Err(refusal) => refusal.response(generation),
@@ -195,7 +207,6 @@ impl KfpServer {
         if let Some(Trouble::Delay(by)) = trouble {
             response = response.set_delay(by);
         }
-        let status = if silent { None } else { Some(status_of(&response)) };
         if state.requests.len() >= REMEMBERED {
             state.requests.remove(0);
         }
@@ -205,7 +216,7 @@ impl KfpServer {
             method: call.method,
             path: call.path,
             query: call.query,
-            status,
+            status: (!silent).then_some(status),
         });
         (!silent).then_some(response)
     }
@@ -218,17 +229,11 @@ impl KfpServer {
     }
 }
 
-/// The status of a response under construction, which offers no other way to read it.
-fn status_of(response: &ResponseTemplate) -> u16 {
-    let text = format!("{response:?}");
-    let digits = text.split_once("status_code: ").map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
-    digits.and_then(|digits| digits.parse().ok()).unwrap_or_default()
-}
-
 impl Respond for KfpServer {
     /// Answers a request. Where a server of its own would end the connection, a gateway answers 503 as Envoy does.
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        self.handle(request).unwrap_or_else(|| Refusal::silence().response(self.core().settings.generation))
+        self.handle(request)
+            .unwrap_or_else(|| Refusal::silence().response(self.core().settings.generation))
     }
 }
 

@@ -14,7 +14,11 @@ pub(super) enum Source {
     /// A document inside the request: how v2 shows it, and its text for v1.
     Inline { shown: Value, text: String, argo: bool },
     /// A version; none if a recurring run follows the latest.
-    Version { pipeline_id: String, version_id: String, by_pipeline: bool },
+    Version {
+        pipeline_id: String,
+        version_id: String,
+        by_pipeline: bool,
+    },
 }
 
 /// Source and parameters of a run or a recurring run.
@@ -32,8 +36,14 @@ impl Plan {
     pub(super) fn v2(&self, message: Message) -> Message {
         let message = match &self.source {
             Source::Inline { shown, .. } => message.value("pipeline_spec", shown.clone()),
-            Source::Version { pipeline_id, version_id, .. } => {
-                let reference = Message::new().text("pipeline_id", pipeline_id).text("pipeline_version_id", version_id);
+            Source::Version {
+                pipeline_id,
+                version_id,
+                ..
+            } => {
+                let reference = Message::new()
+                    .text("pipeline_id", pipeline_id)
+                    .text("pipeline_version_id", version_id);
                 message.value("pipeline_version_reference", reference.done())
             }
         };
@@ -42,7 +52,10 @@ impl Plan {
 
     fn config(&self) -> Option<Value> {
         let parameters = (!self.parameters.is_empty()).then(|| Value::Object(self.parameters.clone()));
-        let config = Message::new().value("parameters", parameters).text("pipeline_root", &self.pipeline_root).done();
+        let config = Message::new()
+            .value("parameters", parameters)
+            .text("pipeline_root", &self.pipeline_root)
+            .done();
         (self.configured || config.as_object().is_some_and(|map| !map.is_empty())).then_some(config)
     }
 
@@ -51,8 +64,16 @@ impl Plan {
         let message = Message::new();
         let (message, text, argo) = match &self.source {
             Source::Inline { text, argo, .. } => (message, text.clone(), *argo),
-            Source::Version { pipeline_id, version_id, by_pipeline } => {
-                let name = context.state.pipelines.get(pipeline_id).map_or("", |row| row.name.as_str());
+            Source::Version {
+                pipeline_id,
+                version_id,
+                by_pipeline,
+            } => {
+                let name = context
+                    .state
+                    .pipelines
+                    .get(pipeline_id)
+                    .map_or("", |row| row.name.as_str());
                 let version = context.state.versions.get(version_id);
                 let argo = version.is_some_and(|version| matches!(version.template, Template::Argo(_)));
                 let text = version.map(|version| version.template.text()).unwrap_or_default();
@@ -67,9 +88,15 @@ impl Plan {
                 .iter()
                 .map(|(name, value)| Message::new().text("name", name).text("value", &as_text(value)).done())
                 .collect();
-            message.value("parameters", parameters).text("workflow_manifest", &text).done()
+            message
+                .value("parameters", parameters)
+                .text("workflow_manifest", &text)
+                .done()
         } else {
-            message.text("pipeline_manifest", &text).value("runtime_config", self.config()).done()
+            message
+                .text("pipeline_manifest", &text)
+                .value("runtime_config", self.config())
+                .done()
         }
     }
 }
@@ -83,25 +110,41 @@ impl Context<'_> {
     /// Source and parameters of a v2 request.
     pub(super) fn plan_v2(&self, body: &Value) -> Result<(Plan, Template), Refusal> {
         let config = body.get("runtime_config");
-        let parameters = config.and_then(|config| config.get("parameters")).and_then(Value::as_object);
+        let parameters = config
+            .and_then(|config| config.get("parameters"))
+            .and_then(Value::as_object);
         let reference = body.get("pipeline_version_reference");
         let (source, template) = if let Some(reference) = reference {
             self.referenced(reference.text("pipeline_id"), reference.text("pipeline_version_id"))?
-        } else if let Some(spec) = body.get("pipeline_spec").filter(|spec| spec.as_object().is_some_and(|map| !map.is_empty())) {
+        } else if let Some(spec) = body
+            .get("pipeline_spec")
+            .filter(|spec| spec.as_object().is_some_and(|map| !map.is_empty()))
+        {
             let template = Template::inline(spec, self.generation()).map_err(|text| invalid_spec(&text))?;
             let shown = match (&template, spec.get("pipeline_spec"), spec.get("platform_spec")) {
                 (Template::Ir { platform: None, .. }, Some(bare), _) => bare.clone(),
                 _ => spec.clone(),
             };
             let argo = matches!(template, Template::Argo(_));
-            (Source::Inline { shown, text: template.text(), argo }, template)
+            (
+                Source::Inline {
+                    shown,
+                    text: template.text(),
+                    argo,
+                },
+                template,
+            )
         } else {
-            return Err(fetching("Invalid input error: Failed to fetch a template with an empty pipeline spec manifest"));
+            return Err(fetching(
+                "Invalid input error: Failed to fetch a template with an empty pipeline spec manifest",
+            ));
         };
         let plan = Plan {
             source,
             parameters: parameters.cloned().unwrap_or_default(),
-            pipeline_root: config.map(|config| config.text("pipeline_root").to_owned()).unwrap_or_default(),
+            pipeline_root: config
+                .map(|config| config.text("pipeline_root").to_owned())
+                .unwrap_or_default(),
             configured: config.is_some(),
         };
         Ok((plan, template))
@@ -112,27 +155,52 @@ impl Context<'_> {
         let empty = json!({});
         let spec = body.get("pipeline_spec").unwrap_or(&empty);
         let version = referred(body, "PIPELINE_VERSION");
-        let text = [spec.text("workflow_manifest"), spec.text("pipeline_manifest")].into_iter().find(|text| !text.is_empty());
+        let text = [spec.text("workflow_manifest"), spec.text("pipeline_manifest")]
+            .into_iter()
+            .find(|text| !text.is_empty());
         let (source, template) = if let Some(text) = text {
             let template = Template::parse(text, self.generation()).map_err(|unfit| match unfit {
                 Unfit::Broken(text) | Unfit::Refused(text) => invalid_spec(&text),
             })?;
             let argo = matches!(template, Template::Argo(_));
-            (Source::Inline { shown: template.shown(), text: text.to_owned(), argo }, template)
+            (
+                Source::Inline {
+                    shown: template.shown(),
+                    text: text.to_owned(),
+                    argo,
+                },
+                template,
+            )
         } else if !version.is_empty() || !spec.text("pipeline_id").is_empty() {
             self.referenced(spec.text("pipeline_id"), version)?
         } else {
-            return Err(fetching("Invalid input error: Failed to fetch a template with an empty pipeline spec manifest"));
+            return Err(fetching(
+                "Invalid input error: Failed to fetch a template with an empty pipeline spec manifest",
+            ));
         };
         let pairs = spec.items("parameters").iter();
-        let mut parameters: Map<String, Value> =
-            pairs.map(|pair| (pair.text("name").to_owned(), pair.text("value").into())).collect();
+        let mut parameters: Map<String, Value> = pairs
+            .map(|pair| (pair.text("name").to_owned(), pair.text("value").into()))
+            .collect();
         let config = spec.get("runtime_config");
-        if let Some(given) = config.and_then(|config| config.get("parameters")).and_then(Value::as_object) {
+        if let Some(given) = config
+            .and_then(|config| config.get("parameters"))
+            .and_then(Value::as_object)
+        {
             parameters.extend(given.clone());
         }
-        let pipeline_root = config.map(|config| config.text("pipeline_root").to_owned()).unwrap_or_default();
-        Ok((Plan { source, parameters, pipeline_root, configured: config.is_some() }, template))
+        let pipeline_root = config
+            .map(|config| config.text("pipeline_root").to_owned())
+            .unwrap_or_default();
+        Ok((
+            Plan {
+                source,
+                parameters,
+                pipeline_root,
+                configured: config.is_some(),
+            },
+            template,
+        ))
     }
 
     /// A version by its id, or the latest of a pipeline.
@@ -142,11 +210,15 @@ impl Context<'_> {
             if old {
                 return refusal.context("Failed to create a run");
             }
-            fetching(&format!("Failed to fetch a template due to error retrieving pipeline version: {}", refusal.message()))
+            fetching(&format!(
+                "Failed to fetch a template due to error retrieving pipeline version: {}",
+                refusal.message()
+            ))
         };
         let found = if version.is_empty() {
             let row = self.pipeline(pipeline).map_err(missing)?;
-            self.default_version(row).ok_or_else(|| missing(Refusal::not_found("PipelineVersion of pipeline", pipeline)))?
+            self.default_version(row)
+                .ok_or_else(|| missing(Refusal::not_found("PipelineVersion of pipeline", pipeline)))?
         } else {
             self.version(version).map_err(missing)?
         };
@@ -160,9 +232,13 @@ impl Context<'_> {
 }
 
 fn fetching(cause: &str) -> Refusal {
-    Refusal::internal(format!("Failed to create a run due to error fetching manifest: {cause}"))
+    Refusal::internal(format!(
+        "Failed to create a run due to error fetching manifest: {cause}"
+    ))
 }
 
 fn invalid_spec(cause: &str) -> Refusal {
-    fetching(&format!("Failed to fetch a template with an invalid pipeline spec manifest: InvalidInputError: {cause}"))
+    fetching(&format!(
+        "Failed to fetch a template with an invalid pipeline spec manifest: InvalidInputError: {cause}"
+    ))
 }

@@ -60,7 +60,11 @@ static COMPONENT: Schema = Schema {
 };
 static INFO: Schema = Schema {
     name: "ml_pipelines.PipelineInfo",
-    fields: &[("name", Kind::Text), ("display_name", Kind::Text), ("description", Kind::Text)],
+    fields: &[
+        ("name", Kind::Text),
+        ("display_name", Kind::Text),
+        ("description", Kind::Text),
+    ],
     one_of: &[],
 };
 static SPEC: Schema = Schema {
@@ -111,16 +115,18 @@ impl Template {
                 if spec.replace(read).is_some() {
                     return Err("multiple pipeline specs provided".to_owned());
                 }
-            } else if document.get("platforms").is_some_and(Value::is_object)
-                && platform.replace(document).is_some()
-            {
+            } else if document.get("platforms").is_some_and(Value::is_object) && platform.replace(document).is_some() {
                 return Err("multiple platform specs provided".to_owned());
             }
         }
-        let Some(spec) = spec else { return Err("unknown template format".to_owned()) };
+        let Some(spec) = spec else {
+            return Err("unknown template format".to_owned());
+        };
         let version = spec.text("schemaVersion");
         if version != "2.1.0" {
-            return Err(format!("KFP only supports schema version 2.1.0, but the pipeline spec has version {version}"));
+            return Err(format!(
+                "KFP only supports schema version 2.1.0, but the pipeline spec has version {version}"
+            ));
         }
         Ok(Self::Ir { spec, platform })
     }
@@ -128,12 +134,17 @@ impl Template {
     /// What uploads check beyond reading.
     pub(super) fn check_name(&self) -> Result<(), String> {
         let Self::Ir { spec, .. } = self else { return Ok(()) };
-        let name = spec.at(&["pipelineInfo", "name"]).and_then(Value::as_str).unwrap_or_default();
+        let name = spec
+            .at(&["pipelineInfo", "name"])
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
         if name.len() > 128 || !name.starts_with(plain) || !name.chars().all(|letter| plain(letter) || letter == '-') {
-            return Err("pipeline's name must contain only lowercase alphanumeric characters or '-' and must start with \
+            return Err(
+                "pipeline's name must contain only lowercase alphanumeric characters or '-' and must start with \
                         alphanumeric characters"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Ok(())
     }
@@ -141,10 +152,15 @@ impl Template {
     /// The name inside the document, of which workflows are named.
     pub(super) fn base_name(&self) -> String {
         let name = match self {
-            Self::Ir { spec, .. } => spec.at(&["pipelineInfo", "name"]).and_then(Value::as_str).unwrap_or("pipeline"),
+            Self::Ir { spec, .. } => spec
+                .at(&["pipelineInfo", "name"])
+                .and_then(Value::as_str)
+                .unwrap_or("pipeline"),
             Self::Argo(workflow) => {
                 let metadata = workflow.get("metadata").cloned().unwrap_or_default();
-                let name = [metadata.text("generateName"), metadata.text("name")].into_iter().find(|name| !name.is_empty());
+                let name = [metadata.text("generateName"), metadata.text("name")]
+                    .into_iter()
+                    .find(|name| !name.is_empty());
                 return name.unwrap_or("workflow").trim_end_matches('-').to_owned();
             }
         };
@@ -155,7 +171,10 @@ impl Template {
     pub(super) fn shown(&self) -> Value {
         match self {
             Self::Ir { spec, platform: None } => spec.clone(),
-            Self::Ir { spec, platform: Some(platform) } => json!({"pipeline_spec": spec, "platform_spec": platform}),
+            Self::Ir {
+                spec,
+                platform: Some(platform),
+            } => json!({"pipeline_spec": spec, "platform_spec": platform}),
             Self::Argo(workflow) => workflow.clone(),
         }
     }
@@ -164,7 +183,8 @@ impl Template {
     pub(super) fn stored(self, generation: Generation) -> Self {
         let Self::Argo(mut workflow) = self else { return self };
         if let Some(map) = workflow.as_object_mut() {
-            map.entry("status").or_insert_with(|| json!({"finishedAt": null, "startedAt": null}));
+            map.entry("status")
+                .or_insert_with(|| json!({"finishedAt": null, "startedAt": null}));
             if !generation.new_gateway()
                 && let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut)
             {
@@ -180,7 +200,10 @@ impl Template {
                 container.entry("name").or_insert_with(|| "".into());
                 container.entry("resources").or_insert_with(|| json!({}));
             }
-            let tasks = template.get_mut("dag").and_then(|dag| dag.get_mut("tasks")).and_then(Value::as_array_mut);
+            let tasks = template
+                .get_mut("dag")
+                .and_then(|dag| dag.get_mut("tasks"))
+                .and_then(Value::as_array_mut);
             for task in tasks.into_iter().flatten().filter_map(Value::as_object_mut) {
                 task.entry("arguments").or_insert_with(|| json!({}));
             }
@@ -191,7 +214,9 @@ impl Template {
     /// The parameters that v1 pipelines and versions show: those of an Argo workflow.
     pub(super) fn v1_parameters(&self) -> Vec<Value> {
         let Self::Argo(workflow) = self else { return Vec::new() };
-        let parameters = workflow.at(&["spec", "arguments"]).map(|arguments| arguments.items("parameters"));
+        let parameters = workflow
+            .at(&["spec", "arguments"])
+            .map(|arguments| arguments.items("parameters"));
         let shown = parameters.unwrap_or_default().iter().map(|parameter| {
             let message = super::answer::Message::new().text("name", parameter.text("name"));
             message.text("value", parameter.text("value")).done()
@@ -220,8 +245,12 @@ impl Template {
             Self::Ir { spec, .. } => check_ir(spec, given),
             Self::Argo(_) => {
                 let known = self.v1_parameters();
-                let stranger = given.keys().find(|name| !known.iter().any(|known| known.text("name") == *name));
-                stranger.map_or(Ok(()), |name| Err(Refusal::invalid(format!("Unrecognized input parameter: {name}"))))
+                let stranger = given
+                    .keys()
+                    .find(|name| !known.iter().any(|known| known.text("name") == *name));
+                stranger.map_or(Ok(()), |name| {
+                    Err(Refusal::invalid(format!("Unrecognized input parameter: {name}")))
+                })
             }
         }
     }
@@ -236,27 +265,39 @@ impl Template {
 }
 
 fn check_ir(spec: &Value, given: &Map<String, Value>) -> Result<(), Refusal> {
-    let outer = |refusal: Refusal| {
-        refuse_inputs(refusal)
-    };
+    let outer = |refusal: Refusal| refuse_inputs(refusal);
     let empty = Map::new();
-    let definitions = spec.at(&["root", "inputDefinitions", "parameters"]).and_then(Value::as_object).unwrap_or(&empty);
+    let definitions = spec
+        .at(&["root", "inputDefinitions", "parameters"])
+        .and_then(Value::as_object)
+        .unwrap_or(&empty);
     for (name, definition) in definitions {
-        let optional = definition.get("isOptional").and_then(Value::as_bool).unwrap_or_default();
+        let optional = definition
+            .get("isOptional")
+            .and_then(Value::as_bool)
+            .unwrap_or_default();
         match given.get(name) {
             None if optional || definition.get("defaultValue").is_some() => {}
             None => {
-                let text = format!("parameter {name} is not optional, yet has neither default value nor user provided value");
+                let text =
+                    format!("parameter {name} is not optional, yet has neither default value nor user provided value");
                 return Err(outer(Refusal::invalid(text)));
             }
             Some(value) => check_type(name, definition.text("parameterType"), value).map_err(outer)?,
         }
     }
-    let strangers: Vec<&str> = given.keys().filter(|name| !definitions.contains_key(*name)).map(String::as_str).collect();
+    let strangers: Vec<&str> = given
+        .keys()
+        .filter(|name| !definitions.contains_key(*name))
+        .map(String::as_str)
+        .collect();
     if strangers.is_empty() {
         return Ok(());
     }
-    let text = format!("parameter(s) provided are not required by pipeline: {}", strangers.join(", "));
+    let text = format!(
+        "parameter(s) provided are not required by pipeline: {}",
+        strangers.join(", ")
+    );
     Err(outer(Refusal::invalid(text)))
 }
 
@@ -276,13 +317,20 @@ fn check_type(name: &str, kind: &str, value: &Value) -> Result<(), Refusal> {
     if fits {
         return Ok(());
     }
-    let text = format!("input parameter {name} requires type {wanted}, but the parameter value is not of {what} value type");
+    let text =
+        format!("input parameter {name} requires type {wanted}, but the parameter value is not of {what} value type");
     Err(Refusal::invalid(text))
 }
 
 fn check_component(spec: &Value, name: &str, component: Option<&Value>) -> Result<(), String> {
-    let refuse = |text: &str| Err(format!("error processing component name={name:?}: {text}\nFailed to compile job"));
-    let Some(component) = component else { return refuse("component not found") };
+    let refuse = |text: &str| {
+        Err(format!(
+            "error processing component name={name:?}: {text}\nFailed to compile job"
+        ))
+    };
+    let Some(component) = component else {
+        return refuse("component not found");
+    };
     let Some(dag) = component.get("dag") else {
         if name == "root" {
             return refuse("unknown component implementation: ");
@@ -302,7 +350,10 @@ fn check_component(spec: &Value, name: &str, component: Option<&Value>) -> Resul
         return refuse("DAG has no tasks");
     }
     for (_, task) in tasks {
-        let next = task.at(&["componentRef", "name"]).and_then(Value::as_str).unwrap_or_default();
+        let next = task
+            .at(&["componentRef", "name"])
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         check_component(spec, next, spec.at(&["components", next]))?;
     }
     Ok(())
@@ -310,7 +361,11 @@ fn check_component(spec: &Value, name: &str, component: Option<&Value>) -> Resul
 
 /// Reads an IR document strictly; `None` if it is something else.
 fn read_spec(document: &Value) -> Option<Value> {
-    let reader = Reader { source: "", strict: true, protojson: true };
+    let reader = Reader {
+        source: "",
+        strict: true,
+        protojson: true,
+    };
     let read = reader.message(&SPEC, document).ok()?;
     let named = !read.at(&["pipeline_info", "name"])?.as_str()?.is_empty();
     (named && read.get("root").is_some()).then(|| canonical(&Kind::Message(&SPEC), &read))
@@ -321,14 +376,20 @@ fn canonical(kind: &Kind, value: &Value) -> Value {
     match (kind, value) {
         (Kind::Message(schema), Value::Object(map)) => {
             let field = |(key, value): (&String, &Value)| {
-                let kind = schema.fields.iter().find(|(name, _)| name == key).map_or(Kind::Any, |(_, kind)| *kind);
+                let kind = schema
+                    .fields
+                    .iter()
+                    .find(|(name, _)| name == key)
+                    .map_or(Kind::Any, |(_, kind)| *kind);
                 (camel(key), canonical(&kind, value))
             };
             Value::Object(map.iter().map(field).collect())
         }
-        (Kind::Map(kind), Value::Object(map)) => {
-            Value::Object(map.iter().map(|(key, value)| (key.clone(), canonical(kind, value))).collect())
-        }
+        (Kind::Map(kind), Value::Object(map)) => Value::Object(
+            map.iter()
+                .map(|(key, value)| (key.clone(), canonical(kind, value)))
+                .collect(),
+        ),
         (Kind::Any, value) => doubles(value),
         (_, value) => value.clone(),
     }

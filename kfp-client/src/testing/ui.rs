@@ -28,7 +28,11 @@ fn text(status: u16, body: impl Into<String>) -> ResponseTemplate {
 impl Respond for KfpUi {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let call = Call::new(request);
-        let path = call.path.strip_prefix("/pipeline").filter(|rest| rest.starts_with('/')).unwrap_or(&call.path);
+        let path = call
+            .path
+            .strip_prefix("/pipeline")
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(&call.path);
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         match parts.as_slice() {
             ["apis", "v1beta1" | "v2beta1", "healthz"] => self.health(),
@@ -81,20 +85,32 @@ impl KfpUi {
                 return text(403, format!("Access denied to namespace {namespace}"));
             }
             if core.settings.multi_user && state.runs.get(run).is_some_and(|row| row.namespace != namespace) {
-                return text(404, format!("Could not get main container logs: pods \"{pod}\" not found"));
+                return text(
+                    404,
+                    format!("Could not get main container logs: pods \"{pod}\" not found"),
+                );
             }
         }
-        let log = if run.is_empty() { core.engine.log_of_pod(pod) } else { core.engine.log(run, pod) };
+        let log = if run.is_empty() {
+            core.engine.log_of_pod(pod)
+        } else {
+            core.engine.log(run, pod)
+        };
         match log {
             Some(log) => text(200, log),
-            None => text(404, format!("Could not get main container logs: pods \"{pod}\" not found")),
+            None => text(
+                404,
+                format!("Could not get main container logs: pods \"{pod}\" not found"),
+            ),
         }
     }
 
     /// Artifacts are files below the work folder, and nothing else is served.
     fn artifact(&self, call: &Call) -> ResponseTemplate {
         let key = std::path::PathBuf::from(call.query("key"));
-        let Ok(root) = self.kfp.work_dir().and_then(std::fs::canonicalize) else { return text(404, "Not Found") };
+        let Ok(root) = self.kfp.work_dir().and_then(std::fs::canonicalize) else {
+            return text(404, "Not Found");
+        };
         match std::fs::canonicalize(root.join(key)) {
             Ok(path) if path.starts_with(&root) && path.is_file() => match std::fs::read(&path) {
                 Ok(bytes) => ResponseTemplate::new(200).set_body_raw(bytes, "application/octet-stream"),

@@ -22,7 +22,11 @@ impl Context<'_> {
         let kind = self.call.header("content-type").unwrap_or_default();
         let parts = form::parts(kind, &self.call.body).unwrap_or_default();
         let Some(part) = parts.into_iter().find(|part| part.field == "uploadfile") else {
-            return Err(self.upload_refusal(400, false, "Failed to read pipeline from file: http: no such file (uploadfile)"));
+            return Err(self.upload_refusal(
+                400,
+                false,
+                "Failed to read pipeline from file: http: no such file (uploadfile)",
+            ));
         };
         if part.data.len() > LIMIT {
             return Err(self.upload_refusal(400, false, "File size too large. Maximum supported size: 32 MB"));
@@ -36,7 +40,10 @@ impl Context<'_> {
     fn upload_naming(&self, file_name: &str) -> Result<Naming, Refusal> {
         let (name, shown) = (self.call.query("name"), self.call.query("display_name"));
         let shown = if self.generation().new_gateway() { shown } else { "" };
-        let name = [name, shown, file_name].into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let name = [name, shown, file_name]
+            .into_iter()
+            .find(|name| !name.is_empty())
+            .unwrap_or_default();
         let mut naming = Naming {
             name: name.to_owned(),
             display_name: if shown.is_empty() { name } else { shown }.to_owned(),
@@ -77,7 +84,11 @@ impl Context<'_> {
 
     /// Older servers tell the cause, newer ones keep it to themselves.
     fn upload_cause(&self, refusal: &Refusal, message: &str) -> String {
-        if self.generation().new_gateway() { message.to_owned() } else { format!("{message}: {}", refusal.message()) }
+        if self.generation().new_gateway() {
+            message.to_owned()
+        } else {
+            format!("{message}: {}", refusal.message())
+        }
     }
 
     pub(super) fn upload_pipeline(&mut self, v1: bool) -> Result<Answer, Refusal> {
@@ -90,7 +101,10 @@ impl Context<'_> {
         };
         if naming.name.chars().count() > limit {
             if limit == 128 {
-                return Err(Refusal::text(400, "Invalid input error: Pipeline.Name length cannot exceed 128\n"));
+                return Err(Refusal::text(
+                    400,
+                    "Invalid input error: Pipeline.Name length cannot exceed 128\n",
+                ));
             }
             return Err(self.upload_refusal(400, false, "Pipeline name too long. Support maximum length of 100"));
         }
@@ -100,7 +114,9 @@ impl Context<'_> {
         check_tags(&naming.tags).map_err(|text| self.upload_refusal(400, true, text))?;
         let template = self.upload_template(&document)?;
         let fail = "Failed to create a pipeline and a pipeline version";
-        let id = self.add_pipeline(&naming).map_err(|refusal| self.upload_conflict(&refusal, fail))?;
+        let id = self
+            .add_pipeline(&naming)
+            .map_err(|refusal| self.upload_conflict(&refusal, fail))?;
         let version = (!self.generation().has_v2()).then_some(id.as_str());
         if let Err(refusal) = self.add_version(&id, version, &naming, template, document) {
             self.state.pipelines.remove(&id);
@@ -114,7 +130,10 @@ impl Context<'_> {
         let naming = self.upload_naming(&file_name)?;
         let fail = "Failed to create a pipeline version";
         let pipeline = self.call.query("pipelineid").to_owned();
-        let known = self.pipeline(&pipeline).map(|_| ()).and_then(|()| self.may_pipeline("update", &pipeline));
+        let known = self
+            .pipeline(&pipeline)
+            .map(|_| ())
+            .and_then(|()| self.may_pipeline("update", &pipeline));
         known.map_err(|refusal| self.upload_refusal(400, false, self.upload_cause(&refusal, fail)))?;
         let template = self.upload_template(&document)?;
         let id = self.add_version(&pipeline, None, &naming, template, document);

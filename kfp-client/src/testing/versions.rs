@@ -31,8 +31,15 @@ pub(super) struct Version {
 impl Listed for Version {
     const KIND: &'static str = "PipelineVersion";
     const TABLE: &'static str = "pipeline_versions";
-    const KEYS: &'static [&'static str] =
-        &["pipeline_version_id", "id", "name", "display_name", "created_at", "description", "status"];
+    const KEYS: &'static [&'static str] = &[
+        "pipeline_version_id",
+        "id",
+        "name",
+        "display_name",
+        "created_at",
+        "description",
+        "status",
+    ];
     const TAGGED: bool = true;
 
     fn id(&self) -> &str {
@@ -57,7 +64,10 @@ impl Listed for Version {
 
 impl Context<'_> {
     pub(super) fn version(&self, id: &str) -> Result<&Version, Refusal> {
-        self.state.versions.get(id).ok_or_else(|| Refusal::not_found("PipelineVersion", id))
+        self.state
+            .versions
+            .get(id)
+            .ok_or_else(|| Refusal::not_found("PipelineVersion", id))
     }
 
     /// The version that stands for a pipeline. Times are whole seconds, so within one second it is arbitrary.
@@ -65,7 +75,11 @@ impl Context<'_> {
         if !self.generation().has_v2() {
             return self.state.versions.get(&pipeline.default_version);
         }
-        let own = self.state.versions.values().filter(|row| row.pipeline_id == pipeline.id);
+        let own = self
+            .state
+            .versions
+            .values()
+            .filter(|row| row.pipeline_id == pipeline.id);
         own.max_by_key(|row| (row.created_at, row.id.clone()))
     }
 
@@ -88,8 +102,18 @@ impl Context<'_> {
             .text("name", &row.name)
             .time("created_at", row.created_at)
             .value("parameters", Value::Array(row.template.v1_parameters()))
-            .value("resource_references", json!([reference("PIPELINE", &row.pipeline_id, "OWNER")]))
-            .text("description", if self.generation().has_v2() { &row.description } else { "" })
+            .value(
+                "resource_references",
+                json!([reference("PIPELINE", &row.pipeline_id, "OWNER")]),
+            )
+            .text(
+                "description",
+                if self.generation().has_v2() {
+                    &row.description
+                } else {
+                    ""
+                },
+            )
             .done()
     }
 
@@ -104,7 +128,10 @@ impl Context<'_> {
     ) -> Result<String, Refusal> {
         let taken = |row: &Version| row.pipeline_id == pipeline_id && row.name.eq_ignore_ascii_case(&naming.name);
         if self.state.versions.values().any(taken) {
-            let text = format!("Failed to create a new pipeline version. The name {} already exists", naming.name);
+            let text = format!(
+                "Failed to create a new pipeline version. The name {} already exists",
+                naming.name
+            );
             return Err(Refusal::new(Code::AlreadyExists, text));
         }
         if naming.name.chars().count() > 127 && self.generation().has_v2() {
@@ -139,10 +166,14 @@ impl Context<'_> {
     pub(super) fn create_version(&mut self, v1: bool) -> Result<Answer, Refusal> {
         let body = self.body(if v1 { &V1_VERSION } else { &VERSION })?;
         if !v1 && body.text("pipeline_id").is_empty() {
-            return Err(Refusal::invalid("Failed to create a pipeline version. Parent pipeline id is empty"));
+            return Err(Refusal::invalid(
+                "Failed to create a pipeline version. Parent pipeline id is empty",
+            ));
         }
         if body.get("package_url").is_none() {
-            return Err(Refusal::invalid("Failed to create a pipeline version. Package URL is nil"));
+            return Err(Refusal::invalid(
+                "Failed to create a pipeline version. Package URL is nil",
+            ));
         }
         let refusal = Refusal::invalid("Pipeline URL validation failed");
         Err(refusal.context("Failed to create a pipeline version. Check error stack"))
@@ -166,20 +197,31 @@ impl Context<'_> {
         self.may_pipeline("get", pipeline).map_err(refuse)?;
         let page = options.page(self.state.versions.values().filter(|row| row.pipeline_id == pipeline));
         let rows = page.rows.iter().map(|row| self.render_version(row, v1)).collect();
-        Ok(Answer::Json(page.message(if v1 { "versions" } else { "pipeline_versions" }, rows)))
+        Ok(Answer::Json(
+            page.message(if v1 { "versions" } else { "pipeline_versions" }, rows),
+        ))
     }
 
     pub(super) fn delete_version(&mut self, id: &str) -> Result<Answer, Refusal> {
         let refuse = |refusal: Refusal, pipeline: &str| {
-            refusal.context(&format!("Failed to delete pipeline version {id} under pipeline {pipeline}"))
+            refusal.context(&format!(
+                "Failed to delete pipeline version {id} under pipeline {pipeline}"
+            ))
         };
         let asked = self.call.path.split('/').nth(4).unwrap_or_default().to_owned();
-        let pipeline = self.version(id).map_err(|refusal| refuse(refusal, &asked))?.pipeline_id.clone();
-        self.may_pipeline("delete", &pipeline).map_err(|refusal| refuse(refusal, &pipeline))?;
+        let pipeline = self
+            .version(id)
+            .map_err(|refusal| refuse(refusal, &asked))?
+            .pipeline_id
+            .clone();
+        self.may_pipeline("delete", &pipeline)
+            .map_err(|refusal| refuse(refusal, &pipeline))?;
         self.state.versions.remove(id);
         if !self.generation().has_v2() {
             let own = self.state.versions.values().filter(|row| row.pipeline_id == pipeline);
-            let latest = own.max_by_key(|row| (row.created_at, row.id.clone())).map(|row| row.id.clone());
+            let latest = own
+                .max_by_key(|row| (row.created_at, row.id.clone()))
+                .map(|row| row.id.clone());
             if let Some(row) = self.state.pipelines.get_mut(&pipeline)
                 && row.default_version == id
             {
@@ -212,7 +254,8 @@ impl Context<'_> {
         let version = if of_pipeline {
             self.may_pipeline("get", id)?;
             let pipeline = self.pipeline(id)?;
-            self.default_version(pipeline).ok_or_else(|| Refusal::not_found("PipelineVersion", id))?
+            self.default_version(pipeline)
+                .ok_or_else(|| Refusal::not_found("PipelineVersion", id))?
         } else {
             let version = self.version(id)?;
             self.may_pipeline("get", &version.pipeline_id)?;

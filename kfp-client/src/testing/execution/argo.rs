@@ -31,21 +31,45 @@ pub(super) fn run(driving: &Driving<'_>, manifest: &Value) -> Outcome {
     globals.insert("workflow.uid", &launch.run_id);
     globals.insert("workflow.name", &launch.workflow);
     globals.insert("workflow.namespace", &launch.namespace);
-    let declared = manifest.at(&["spec", "arguments"]).map(|arguments| arguments.items("parameters")).unwrap_or_default();
+    let declared = manifest
+        .at(&["spec", "arguments"])
+        .map(|arguments| arguments.items("parameters"))
+        .unwrap_or_default();
     for parameter in declared {
         let name = parameter.text("name");
-        let own = parameter.get("value").or_else(|| parameter.get("default")).cloned().unwrap_or_default();
+        let own = parameter
+            .get("value")
+            .or_else(|| parameter.get("default"))
+            .cloned()
+            .unwrap_or_default();
         let value = text_of(launch.parameters.get(name).unwrap_or(&own));
-        globals.insert(&format!("workflow.parameters.{name}"), &value.replace("[[RunUUID]]", &launch.run_id));
+        globals.insert(
+            &format!("workflow.parameters.{name}"),
+            &value.replace("[[RunUUID]]", &launch.run_id),
+        );
     }
-    let mut argo = Argo { driving, manifest, globals };
+    let mut argo = Argo {
+        driving,
+        manifest,
+        globals,
+    };
     let name = launch.workflow.clone();
-    let entry = manifest.at(&["spec", "entrypoint"]).and_then(Value::as_str).unwrap_or_default();
+    let entry = manifest
+        .at(&["spec", "entrypoint"])
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let outcome = argo.entry("", &name, entry);
     if let Some(handler) = manifest.at(&["spec", "onExit"]).and_then(Value::as_str)
         && !driving.workflow.over()
     {
-        argo.globals.insert("workflow.status", if matches!(outcome, Outcome::Failed(_)) { "Failed" } else { "Succeeded" });
+        argo.globals.insert(
+            "workflow.status",
+            if matches!(outcome, Outcome::Failed(_)) {
+                "Failed"
+            } else {
+                "Succeeded"
+            },
+        );
         let exit = argo.entry("onExit", &name, handler);
         if let (Outcome::Succeeded(_), Outcome::Failed(cause)) = (&outcome, &exit) {
             return Outcome::Failed(format!("exit handler: {cause}"));
@@ -67,13 +91,24 @@ struct Task<'a> {
 impl Argo<'_> {
     /// Runs a template with the arguments of the workflow.
     fn entry(&self, path: &str, node: &str, name: &str) -> Outcome {
-        let Some(template) = self.find(name) else { return Outcome::Failed(format!("template {name:?} not found")) };
+        let Some(template) = self.find(name) else {
+            return Outcome::Failed(format!("template {name:?} not found"));
+        };
         let mut inputs = Values::default();
-        for parameter in template.get("inputs").map(|inputs| inputs.items("parameters")).unwrap_or_default() {
+        for parameter in template
+            .get("inputs")
+            .map(|inputs| inputs.items("parameters"))
+            .unwrap_or_default()
+        {
             let name = parameter.text("name");
-            let value = self.globals.get(&format!("workflow.parameters.{name}")).map(str::to_owned);
+            let value = self
+                .globals
+                .get(&format!("workflow.parameters.{name}"))
+                .map(str::to_owned);
             let value = value.or_else(|| parameter.get("value").or_else(|| parameter.get("default")).map(text_of));
-            inputs.parameters.insert(name.to_owned(), value.unwrap_or_default().into());
+            inputs
+                .parameters
+                .insert(name.to_owned(), value.unwrap_or_default().into());
         }
         if template.get("dag").is_some() || template.get("steps").is_some() {
             return self.template(path, node, template, &inputs);
@@ -87,7 +122,11 @@ impl Argo<'_> {
     }
 
     fn find(&self, name: &str) -> Option<&Value> {
-        self.manifest.get("spec")?.items("templates").iter().find(|template| template.text("name") == name)
+        self.manifest
+            .get("spec")?
+            .items("templates")
+            .iter()
+            .find(|template| template.text("name") == name)
     }
 
     fn template(&self, path: &str, node: &str, template: &Value, inputs: &Values) -> Outcome {
@@ -102,8 +141,16 @@ impl Argo<'_> {
                 let steps = group.as_array().map(Vec::as_slice).unwrap_or_default();
                 let after = std::mem::take(&mut before);
                 for spec in steps {
-                    let depends = after.iter().map(|name| format!("({name}.Succeeded || {name}.Skipped)")).collect::<Vec<_>>();
-                    tasks.push(Task { name: spec.text("name"), spec, after: after.clone(), depends: depends.join(" && ") });
+                    let depends = after
+                        .iter()
+                        .map(|name| format!("({name}.Succeeded || {name}.Skipped)"))
+                        .collect::<Vec<_>>();
+                    tasks.push(Task {
+                        name: spec.text("name"),
+                        spec,
+                        after: after.clone(),
+                        depends: depends.join(" && "),
+                    });
                     before.insert(spec.text("name").to_owned());
                 }
             }
@@ -132,7 +179,15 @@ impl Argo<'_> {
     }
 
     /// Runs tasks, each when what it waits for has ended.
-    fn tasks(&self, group: &str, path: &str, node: &str, template: &Value, tasks: &[Task<'_>], inputs: &Values) -> Outcome {
+    fn tasks(
+        &self,
+        group: &str,
+        path: &str,
+        node: &str,
+        template: &Value,
+        tasks: &[Task<'_>],
+        inputs: &Values,
+    ) -> Outcome {
         let mut variables = self.scope(inputs);
         let mut results: BTreeMap<String, Outcome> = BTreeMap::new();
         let mut waiting: Vec<&Task<'_>> = tasks.iter().collect();
@@ -140,12 +195,18 @@ impl Argo<'_> {
         let (sender, receiver) = mpsc::channel();
         std::thread::scope(|scope| {
             loop {
-                let (ready, rest): (Vec<_>, Vec<_>) =
-                    waiting.iter().copied().partition(|task| task.after.iter().all(|name| results.contains_key(name)));
+                let (ready, rest): (Vec<_>, Vec<_>) = waiting
+                    .iter()
+                    .copied()
+                    .partition(|task| task.after.iter().all(|name| results.contains_key(name)));
                 waiting = rest;
                 let mut skipped = false;
                 for task in ready {
-                    let own = if path.is_empty() { task.name.to_owned() } else { format!("{path}/{}", task.name) };
+                    let own = if path.is_empty() {
+                        task.name.to_owned()
+                    } else {
+                        format!("{path}/{}", task.name)
+                    };
                     let failed = results.values().any(|outcome| matches!(outcome, Outcome::Failed(_)));
                     let when = variables.fill(task.spec.text("when"));
                     let wanted = substitution::depends(&task.depends, &results)
@@ -164,9 +225,16 @@ impl Argo<'_> {
                         let outcome = self.task(&own, node, task, &scoped);
                         let _unheard = sender.send((task.name.to_owned(), outcome));
                     };
-                    if std::thread::Builder::new().name("kfp-task".to_owned()).spawn_scoped(scope, body).is_err() {
+                    if std::thread::Builder::new()
+                        .name("kfp-task".to_owned())
+                        .spawn_scoped(scope, body)
+                        .is_err()
+                    {
                         running -= 1;
-                        results.insert(task.name.to_owned(), Outcome::Failed("no thread for the task".to_owned()));
+                        results.insert(
+                            task.name.to_owned(),
+                            Outcome::Failed("no thread for the task".to_owned()),
+                        );
                     }
                 }
                 if skipped {
@@ -201,11 +269,22 @@ impl Argo<'_> {
     /// Runs a task: once, or once for each item.
     fn task(&self, path: &str, parent: &str, task: &Task<'_>, variables: &Variables) -> Outcome {
         let name = task.spec.text("template");
-        let Some(template) = self.find(name) else { return Outcome::Failed(format!("template {name:?} not found")) };
-        let kind = if template.get("dag").is_some() || template.get("steps").is_some() { "DAG" } else { "Pod" };
-        self.driving.change(path, task.name, kind, "RUNNING", |node| name.clone_into(&mut node.template));
+        let Some(template) = self.find(name) else {
+            return Outcome::Failed(format!("template {name:?} not found"));
+        };
+        let kind = if template.get("dag").is_some() || template.get("steps").is_some() {
+            "DAG"
+        } else {
+            "Pod"
+        };
+        self.driving.change(path, task.name, kind, "RUNNING", |node| {
+            name.clone_into(&mut node.template)
+        });
         self.driving.follow(parent, path);
-        let items = match (task.spec.get("withItems"), task.spec.get("withParam").and_then(Value::as_str)) {
+        let items = match (
+            task.spec.get("withItems"),
+            task.spec.get("withParam").and_then(Value::as_str),
+        ) {
             (Some(items), _) => Some(items.clone()),
             (None, Some(text)) => serde_json::from_str(&variables.fill(text)).ok(),
             (None, None) => None,
@@ -244,13 +323,18 @@ impl Argo<'_> {
                 Outcome::Failed(cause) => return Outcome::Failed(cause),
             }
         }
-        Outcome::Succeeded(Values { parameters: merged, ..Values::default() })
+        Outcome::Succeeded(Values {
+            parameters: merged,
+            ..Values::default()
+        })
     }
 
     /// Runs a container or script template, with its retries.
     fn pod(&self, path: &str, node: &str, template: &Value, inputs: &Values) -> Outcome {
         let strategy = template.get("retryStrategy");
-        let limit = strategy.and_then(|strategy| strategy.get("limit")).map_or(0, |limit| text_of(limit).parse().unwrap_or(0));
+        let limit = strategy
+            .and_then(|strategy| strategy.get("limit"))
+            .map_or(0, |limit| text_of(limit).parse().unwrap_or(0));
         let mut attempt: u32 = 0;
         loop {
             match self.attempt(path, node, template, inputs, attempt) {
@@ -261,7 +345,14 @@ impl Argo<'_> {
         }
     }
 
-    fn attempt(&self, path: &str, node: &str, template: &Value, inputs: &Values, attempt: u32) -> Result<Values, String> {
+    fn attempt(
+        &self,
+        path: &str,
+        node: &str,
+        template: &Value,
+        inputs: &Values,
+        attempt: u32,
+    ) -> Result<Values, String> {
         let io = |error: std::io::Error| format!("cannot prepare the step: {error}");
         let folder = self.driving.root.join(path);
         let files = folder.join("files");
@@ -273,15 +364,27 @@ impl Argo<'_> {
         for target in moved.values() {
             std::fs::create_dir_all(target.parent().unwrap_or(&files)).map_err(io)?;
         }
-        for artifact in template.get("inputs").map(|inputs| inputs.items("artifacts")).unwrap_or_default() {
+        for artifact in template
+            .get("inputs")
+            .map(|inputs| inputs.items("artifacts"))
+            .unwrap_or_default()
+        {
             place_artifact(artifact, inputs, &moved).map_err(io)?;
         }
         let mut variables = self.scope(inputs);
         variables.insert("retries", &attempt.to_string());
         variables.insert("pod.name", &self.driving.id(node));
         let fill = |text: &str| relocate(&variables.fill(text), &moved);
-        let container = template.get("container").or_else(|| template.get("script")).cloned().unwrap_or_default();
-        let mut words: Vec<String> = container.items("command").iter().map(|word| fill(&text_of(word))).collect();
+        let container = template
+            .get("container")
+            .or_else(|| template.get("script"))
+            .cloned()
+            .unwrap_or_default();
+        let mut words: Vec<String> = container
+            .items("command")
+            .iter()
+            .map(|word| fill(&text_of(word)))
+            .collect();
         if let Some(source) = container.get("source").and_then(Value::as_str) {
             let script = folder.join("script");
             std::fs::write(&script, fill(source)).map_err(io)?;
@@ -301,7 +404,11 @@ impl Argo<'_> {
         collect(template, &moved)
     }
 
-    fn environment(&self, container: &Value, fill: &impl Fn(&str) -> String) -> Result<BTreeMap<String, String>, String> {
+    fn environment(
+        &self,
+        container: &Value,
+        fill: &impl Fn(&str) -> String,
+    ) -> Result<BTreeMap<String, String>, String> {
         let namespace = &self.driving.workflow.launch.namespace;
         let mut environment = BTreeMap::new();
         for variable in container.items("env") {
@@ -317,7 +424,12 @@ impl Argo<'_> {
                     environment.insert(name, value.clone());
                 }
                 None if secret.get("optional") == Some(&Value::Bool(true)) => {}
-                None => return Err(format!("CreateContainerConfigError: secret \"{}\" not found", secret.text("name"))),
+                None => {
+                    return Err(format!(
+                        "CreateContainerConfigError: secret \"{}\" not found",
+                        secret.text("name")
+                    ));
+                }
             }
         }
         Ok(environment)
@@ -325,7 +437,11 @@ impl Argo<'_> {
 }
 
 fn dag_task(spec: &Value) -> Task<'_> {
-    let listed = spec.items("dependencies").iter().filter_map(Value::as_str).map(str::to_owned);
+    let listed = spec
+        .items("dependencies")
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned);
     let mut after: BTreeSet<String> = listed.collect();
     let mut depends = spec.text("depends").to_owned();
     if depends.is_empty() {
@@ -334,21 +450,35 @@ fn dag_task(spec: &Value) -> Task<'_> {
     } else {
         after.extend(substitution::names(&depends));
     }
-    Task { name: spec.text("name"), spec, after, depends }
+    Task {
+        name: spec.text("name"),
+        spec,
+        after,
+        depends,
+    }
 }
 
 /// What a task passes to its template.
 fn arguments(spec: &Value, template: &Value, variables: &Variables) -> Values {
     let mut values = Values::default();
-    for parameter in template.get("inputs").map(|inputs| inputs.items("parameters")).unwrap_or_default() {
+    for parameter in template
+        .get("inputs")
+        .map(|inputs| inputs.items("parameters"))
+        .unwrap_or_default()
+    {
         if let Some(default) = parameter.get("value").or_else(|| parameter.get("default")) {
-            values.parameters.insert(parameter.text("name").to_owned(), variables.fill(&text_of(default)).into());
+            values.parameters.insert(
+                parameter.text("name").to_owned(),
+                variables.fill(&text_of(default)).into(),
+            );
         }
     }
     let arguments = spec.get("arguments").cloned().unwrap_or_default();
     for parameter in arguments.items("parameters") {
         let value = parameter.get("value").map(text_of).unwrap_or_default();
-        values.parameters.insert(parameter.text("name").to_owned(), variables.fill(&value).into());
+        values
+            .parameters
+            .insert(parameter.text("name").to_owned(), variables.fill(&value).into());
     }
     for artifact in arguments.items("artifacts") {
         if let Some(found) = variables.artifact(artifact.text("from")) {
@@ -372,7 +502,10 @@ fn moved_paths(template: &Value, files: &Path) -> BTreeMap<String, PathBuf> {
             add(artifact.text("path"));
         }
         for parameter in declared.items("parameters") {
-            add(parameter.at(&["valueFrom", "path"]).and_then(Value::as_str).unwrap_or_default());
+            add(parameter
+                .at(&["valueFrom", "path"])
+                .and_then(Value::as_str)
+                .unwrap_or_default());
         }
     }
     moved
@@ -397,12 +530,19 @@ fn relocate(text: &str, moved: &BTreeMap<String, PathBuf>) -> String {
 }
 
 fn place_artifact(artifact: &Value, inputs: &Values, moved: &BTreeMap<String, PathBuf>) -> std::io::Result<()> {
-    let Some(target) = moved.get(artifact.text("path")) else { return Ok(()) };
+    let Some(target) = moved.get(artifact.text("path")) else {
+        return Ok(());
+    };
     if let Some(raw) = artifact.at(&["raw", "data"]).and_then(Value::as_str) {
         return std::fs::write(target, raw);
     }
-    let given = inputs.artifacts.get(artifact.text("name")).and_then(|list| list.first());
-    let Some(source) = given.map(|given| PathBuf::from(given.text("uri"))) else { return Ok(()) };
+    let given = inputs
+        .artifacts
+        .get(artifact.text("name"))
+        .and_then(|list| list.first());
+    let Some(source) = given.map(|given| PathBuf::from(given.text("uri"))) else {
+        return Ok(());
+    };
     copy(&source, target)
 }
 
@@ -424,22 +564,34 @@ fn collect(template: &Value, moved: &BTreeMap<String, PathBuf>) -> Result<Values
     let mut values = Values::default();
     let outputs = template.get("outputs").cloned().unwrap_or_default();
     for parameter in outputs.items("parameters") {
-        let path = parameter.at(&["valueFrom", "path"]).and_then(Value::as_str).unwrap_or_default();
+        let path = parameter
+            .at(&["valueFrom", "path"])
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let Some(file) = moved.get(path) else { continue };
         let default = parameter.at(&["valueFrom", "default"]).map(text_of);
         let text = std::fs::read_to_string(file).ok().or(default);
         let text = text.ok_or_else(|| format!("failed to save outputs: open {path}: no such file or directory"))?;
-        values.parameters.insert(parameter.text("name").to_owned(), text.trim_end_matches('\n').into());
+        values
+            .parameters
+            .insert(parameter.text("name").to_owned(), text.trim_end_matches('\n').into());
     }
     for artifact in outputs.items("artifacts") {
         let name = artifact.text("name");
-        let Some(file) = moved.get(artifact.text("path")) else { continue };
+        let Some(file) = moved.get(artifact.text("path")) else {
+            continue;
+        };
         let optional = matches!(name, "mlpipeline-ui-metadata" | "mlpipeline-metrics")
             || artifact.get("optional") == Some(&Value::Bool(true));
         if file.exists() {
-            values.artifacts.insert(name.to_owned(), vec![json!({"name": name, "uri": file})]);
+            values
+                .artifacts
+                .insert(name.to_owned(), vec![json!({"name": name, "uri": file})]);
         } else if !optional {
-            return Err(format!("failed to save outputs: stat {}: no such file or directory", artifact.text("path")));
+            return Err(format!(
+                "failed to save outputs: stat {}: no such file or directory",
+                artifact.text("path")
+            ));
         }
     }
     Ok(values)
@@ -450,8 +602,13 @@ fn outer_outputs(template: &Value, variables: &Variables) -> Values {
     let mut values = Values::default();
     let outputs = template.get("outputs").cloned().unwrap_or_default();
     for parameter in outputs.items("parameters") {
-        let source = parameter.at(&["valueFrom", "parameter"]).and_then(Value::as_str).unwrap_or_default();
-        values.parameters.insert(parameter.text("name").to_owned(), variables.fill(source).into());
+        let source = parameter
+            .at(&["valueFrom", "parameter"])
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        values
+            .parameters
+            .insert(parameter.text("name").to_owned(), variables.fill(source).into());
     }
     for artifact in outputs.items("artifacts") {
         if let Some(found) = variables.artifact(artifact.text("from")) {

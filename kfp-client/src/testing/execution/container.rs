@@ -49,7 +49,9 @@ impl Driving<'_> {
         self.workflow.keep_log(&self.id(pod.node), pod.template, &log);
         let mut words = pod.words.iter();
         let Some(program) = words.next() else {
-            return Err("the container has no command: an image's own entrypoint cannot be run without the image".to_owned());
+            return Err(
+                "the container has no command: an image's own entrypoint cannot be run without the image".to_owned(),
+            );
         };
         let slots = &self.core.engine.slots;
         if !slots.take(|| self.workflow.over()) {
@@ -79,8 +81,15 @@ impl Driving<'_> {
         let mut command = Command::new(program);
         command.args(words).current_dir(&work).env_clear();
         let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-        command.env("PATH", path).env("HOME", &work).env("LANG", "C.UTF-8").env("TMPDIR", &temporary);
-        command.env("KFP_POD_NAME", super::node::pod_name(&self.workflow.launch.workflow, pod.template, &self.id(pod.node)));
+        command
+            .env("PATH", path)
+            .env("HOME", &work)
+            .env("LANG", "C.UTF-8")
+            .env("TMPDIR", &temporary);
+        command.env(
+            "KFP_POD_NAME",
+            super::node::pod_name(&self.workflow.launch.workflow, pod.template, &self.id(pod.node)),
+        );
         command.envs(&self.core.settings.environment).envs(&pod.environment);
         process::run(command, log, pod.limit, || self.workflow.over())
     }
@@ -88,7 +97,11 @@ impl Driving<'_> {
     /// Runs a step with its retries.
     pub(super) fn run_step(&self, step: &Step<'_>) -> Outcome {
         let folder = self.root.join(step.path);
-        let retries = step.retry.and_then(|policy| policy.get("maxRetryCount")).and_then(Value::as_u64).unwrap_or_default();
+        let retries = step
+            .retry
+            .and_then(|policy| policy.get("maxRetryCount"))
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
         let mut pause = step
             .retry
             .and_then(|policy| seconds_of(policy.get("backoffDuration")?))
@@ -130,7 +143,9 @@ impl Driving<'_> {
             folder,
             words: fill(&words, step.inputs, &executor_input),
             environment,
-            limit: step.platform.and_then(|platform| seconds_of(platform.get("activeDeadlineSeconds")?)),
+            limit: step
+                .platform
+                .and_then(|platform| seconds_of(platform.get("activeDeadlineSeconds")?)),
         };
         self.run_pod(&pod)?;
         collect(step, &executor_input, &outputs)
@@ -139,16 +154,30 @@ impl Driving<'_> {
     /// Secrets as environment variables. A pod whose secret is missing cannot start.
     fn secrets(&self, step: &Step<'_>) -> Result<BTreeMap<String, String>, String> {
         let mut variables = BTreeMap::new();
-        let wanted = step.platform.map(|platform| platform.items("secretAsEnv")).unwrap_or_default();
+        let wanted = step
+            .platform
+            .map(|platform| platform.items("secretAsEnv"))
+            .unwrap_or_default();
         let namespace = &self.workflow.launch.namespace;
         for secret in wanted {
-            let by_input = secret.at(&["secretNameParameter", "componentInputParameter"]).and_then(Value::as_str);
+            let by_input = secret
+                .at(&["secretNameParameter", "componentInputParameter"])
+                .and_then(Value::as_str);
             let name = by_input
                 .and_then(|input| step.inputs.parameters.get(input)?.as_str())
-                .or_else(|| secret.at(&["secretNameParameter", "runtimeValue", "constant"])?.as_str())
+                .or_else(|| {
+                    secret
+                        .at(&["secretNameParameter", "runtimeValue", "constant"])?
+                        .as_str()
+                })
                 .unwrap_or_else(|| secret.text("secretName"));
             let optional = secret.get("optional").and_then(Value::as_bool).unwrap_or_default();
-            let values = self.core.lock().secrets.get(&(namespace.clone(), name.to_owned())).cloned();
+            let values = self
+                .core
+                .lock()
+                .secrets
+                .get(&(namespace.clone(), name.to_owned()))
+                .cloned();
             let Some(values) = values else {
                 if optional {
                     continue;
@@ -163,7 +192,9 @@ impl Driving<'_> {
                     None if optional => {}
                     None => {
                         let key = pair.text("secretKey");
-                        return Err(format!("CreateContainerConfigError: couldn't find key {key} in Secret {namespace}/{name}"));
+                        return Err(format!(
+                            "CreateContainerConfigError: couldn't find key {key} in Secret {namespace}/{name}"
+                        ));
                     }
                 }
             }
@@ -174,7 +205,10 @@ impl Driving<'_> {
 
 /// Adds a line to the pod's log, where the launcher would have said it.
 fn note(folder: &Path, text: &str) {
-    let file = std::fs::File::options().create(true).append(true).open(folder.join("pod.log"));
+    let file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("pod.log"));
     if let Ok(mut file) = file {
         let _unwritten = writeln!(file, "failed to execute component: {text}");
     }
@@ -193,12 +227,19 @@ fn executor_input(step: &Step<'_>, outputs: &Path) -> Result<Value, String> {
     for (name, definition) in definitions(step.component, "artifacts") {
         let path = outputs.join("artifacts").join(name);
         std::fs::create_dir_all(outputs.join("artifacts")).map_err(io)?;
-        let kind = definition.get("artifactType").cloned().unwrap_or_else(|| json!({"schemaTitle": "system.Artifact"}));
+        let kind = definition
+            .get("artifactType")
+            .cloned()
+            .unwrap_or_else(|| json!({"schemaTitle": "system.Artifact"}));
         let artifact = json!({"name": name, "type": kind, "uri": path, "metadata": {}});
         artifacts.insert(name.clone(), json!({"artifacts": [artifact]}));
     }
-    let inputs: Map<String, Value> =
-        step.inputs.artifacts.iter().map(|(name, list)| (name.clone(), json!({"artifacts": list}))).collect();
+    let inputs: Map<String, Value> = step
+        .inputs
+        .artifacts
+        .iter()
+        .map(|(name, list)| (name.clone(), json!({"artifacts": list})))
+        .collect();
     Ok(json!({
         "inputs": {"parameterValues": step.inputs.parameters, "artifacts": inputs},
         "outputs": {"parameters": files, "artifacts": artifacts, "outputFile": outputs.join("executor_output.json")},
@@ -206,13 +247,18 @@ fn executor_input(step: &Step<'_>, outputs: &Path) -> Result<Value, String> {
 }
 
 fn definitions<'a>(component: &'a Value, kind: &str) -> Vec<(&'a String, &'a Value)> {
-    component.get("outputDefinitions").map(|outputs| outputs.members(kind)).unwrap_or_default()
+    component
+        .get("outputDefinitions")
+        .map(|outputs| outputs.members(kind))
+        .unwrap_or_default()
 }
 
 /// Reads what the step has written.
 fn collect(step: &Step<'_>, executor_input: &Value, outputs: &Path) -> Result<Values, String> {
     let written = match std::fs::read_to_string(outputs.join("executor_output.json")) {
-        Ok(text) => serde_json::from_str::<Value>(&text).map_err(|error| format!("executor output is no JSON: {error}"))?,
+        Ok(text) => {
+            serde_json::from_str::<Value>(&text).map_err(|error| format!("executor output is no JSON: {error}"))?
+        }
         Err(_) => json!({}),
     };
     let mut values = Values::default();
@@ -221,15 +267,28 @@ fn collect(step: &Step<'_>, executor_input: &Value, outputs: &Path) -> Result<Va
             values.parameters.insert(name.clone(), value.clone());
             continue;
         }
-        let file = executor_input.at(&["outputs", "parameters", name, "outputFile"]).and_then(Value::as_str).unwrap_or_default();
+        let file = executor_input
+            .at(&["outputs", "parameters", name, "outputFile"])
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let kind = definition.text("parameterType");
-        let fail = |cause: String| format!("failed to read output parameter name={name:?} type={kind:?} path={file:?}: {cause}");
+        let fail = |cause: String| {
+            format!("failed to read output parameter name={name:?} type={kind:?} path={file:?}: {cause}")
+        };
         let text = std::fs::read_to_string(PathBuf::from(file)).map_err(|error| fail(error.to_string()))?;
-        values.parameters.insert(name.clone(), parse_text(&text, kind).map_err(fail)?);
+        values
+            .parameters
+            .insert(name.clone(), parse_text(&text, kind).map_err(fail)?);
     }
     for (name, _) in definitions(step.component, "artifacts") {
-        let mut artifact = executor_input.at(&["outputs", "artifacts", name, "artifacts"]).and_then(|list| list.get(0)).cloned().unwrap_or_default();
-        let own = written.at(&["artifacts", name, "artifacts"]).and_then(|list| list.get(0));
+        let mut artifact = executor_input
+            .at(&["outputs", "artifacts", name, "artifacts"])
+            .and_then(|list| list.get(0))
+            .cloned()
+            .unwrap_or_default();
+        let own = written
+            .at(&["artifacts", name, "artifacts"])
+            .and_then(|list| list.get(0));
         for key in ["metadata", "uri", "name"] {
             if let (Some(value), Some(map)) = (own.and_then(|own| own.get(key)), artifact.as_object_mut()) {
                 map.insert(key.to_owned(), value.clone());

@@ -8,12 +8,18 @@ use serde_json::{Map, Value};
 /// Evaluates a condition over the inputs of a task.
 pub(super) fn condition(text: &str, parameters: &Map<String, Value>) -> Result<bool, String> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { tokens: &tokens, at: 0, parameters };
+    let mut parser = Parser {
+        tokens: &tokens,
+        at: 0,
+        parameters,
+    };
     let value = parser.either()?;
     if parser.at != tokens.len() {
         return Err(format!("cannot read condition {text:?}"));
     }
-    value.as_bool().ok_or_else(|| format!("condition {text:?} is no boolean"))
+    value
+        .as_bool()
+        .ok_or_else(|| format!("condition {text:?} is no boolean"))
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +30,9 @@ enum Token {
     Mark(&'static str),
 }
 
-const MARKS: &[&str] = &["&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", "[", "]", ".", ",", "-"];
+const MARKS: &[&str] = &[
+    "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", "[", "]", ".", ",", "-",
+];
 
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut found = Vec::new();
@@ -35,12 +43,18 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             found.push(Token::Text(value));
             rest = tail;
         } else if first.is_ascii_digit() {
-            let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.').unwrap_or(rest.len());
+            let end = rest
+                .find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.')
+                .unwrap_or(rest.len());
             let (number, tail) = rest.split_at(end);
-            found.push(Token::Number(number.parse().map_err(|_| format!("bad number {number:?}"))?));
+            found.push(Token::Number(
+                number.parse().map_err(|_| format!("bad number {number:?}"))?,
+            ));
             rest = tail;
         } else if first.is_alphabetic() || first == '_' {
-            let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(rest.len());
+            let end = rest
+                .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                .unwrap_or(rest.len());
             let (word, tail) = rest.split_at(end);
             found.push(Token::Word(word.to_owned()));
             rest = tail;
@@ -86,7 +100,11 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, mark: &str) -> Result<(), String> {
-        if self.take(mark) { Ok(()) } else { Err(format!("condition lacks {mark:?}")) }
+        if self.take(mark) {
+            Ok(())
+        } else {
+            Err(format!("condition lacks {mark:?}"))
+        }
     }
 
     fn either(&mut self) -> Result<Value, String> {
@@ -130,7 +148,10 @@ impl Parser<'_> {
         }
         if self.take("-") {
             let value = self.unary()?;
-            return value.as_f64().map(|number| (-number).into()).ok_or_else(|| "minus before no number".to_owned());
+            return value
+                .as_f64()
+                .map(|number| (-number).into())
+                .ok_or_else(|| "minus before no number".to_owned());
         }
         let mut value = self.primary()?;
         while self.take("[") {
@@ -196,11 +217,18 @@ impl Parser<'_> {
             self.at += 1;
         }
         let name = name.as_str().unwrap_or_default();
-        self.parameters.get(name).cloned().ok_or_else(|| format!("no such key: {name}"))
+        self.parameters
+            .get(name)
+            .cloned()
+            .ok_or_else(|| format!("no such key: {name}"))
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a small whole number")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be a small whole number"
+)]
 fn index(at: f64) -> Option<usize> {
     (at >= 0.0 && at.fract() == 0.0 && at < 1e9).then_some(at as usize)
 }
@@ -210,12 +238,22 @@ fn truth(value: &Value) -> Result<bool, String> {
 }
 
 fn cast(kind: &str, value: &Value) -> Result<Value, String> {
-    let number = || value.as_f64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
+    let number = || {
+        value
+            .as_f64()
+            .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
+    };
     let found = match kind {
         "int" => number().map(|number| number.trunc().into()),
         "double" => number().map(Into::into),
-        "bool" => value.as_bool().or_else(|| value.as_str().and_then(|text| text.to_lowercase().parse().ok())).map(Into::into),
-        "size" => value.as_str().map(|text| text.chars().count().into()).or_else(|| value.as_array().map(|list| list.len().into())),
+        "bool" => value
+            .as_bool()
+            .or_else(|| value.as_str().and_then(|text| text.to_lowercase().parse().ok()))
+            .map(Into::into),
+        "size" => value
+            .as_str()
+            .map(|text| text.chars().count().into())
+            .or_else(|| value.as_array().map(|list| list.len().into())),
         _ => Some(super::values::text_of(&crate::testing::schema::doubles(value)).into()),
     };
     found.ok_or_else(|| format!("cannot make {value} a {kind}"))
@@ -234,7 +272,10 @@ fn compare(mark: &str, left: &Value, right: &Value) -> Result<bool, String> {
     }
     let order = match (left, right) {
         (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
-        _ => left.as_f64().zip(right.as_f64()).and_then(|(left, right)| left.partial_cmp(&right)),
+        _ => left
+            .as_f64()
+            .zip(right.as_f64())
+            .and_then(|(left, right)| left.partial_cmp(&right)),
     };
     let order = order.ok_or_else(|| format!("no such overload: {left} {mark} {right}"))?;
     Ok(match mark {

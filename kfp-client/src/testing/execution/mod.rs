@@ -132,7 +132,10 @@ impl Engine {
     }
 
     pub(super) fn terminate(&self, run_id: &str, now: Timestamp) {
-        for simulation in lock(&self.simulations).iter_mut().filter(|simulation| simulation.is_of(run_id)) {
+        for simulation in lock(&self.simulations)
+            .iter_mut()
+            .filter(|simulation| simulation.is_of(run_id))
+        {
             simulation.terminate(now);
         }
         for workflow in lock(&self.workflows).get(run_id).into_iter().flatten() {
@@ -152,12 +155,17 @@ impl Engine {
     pub(super) fn retry(&self, core: &Arc<Core>, run_id: &str) {
         if self.mode == Execution::Simulate {
             let now = core.clock.now();
-            for simulation in lock(&self.simulations).iter_mut().filter(|simulation| simulation.is_of(run_id)) {
+            for simulation in lock(&self.simulations)
+                .iter_mut()
+                .filter(|simulation| simulation.is_of(run_id))
+            {
                 simulation.retry(now);
             }
             return;
         }
-        let workflow = lock(&self.workflows).get(run_id).and_then(|known| known.last().cloned());
+        let workflow = lock(&self.workflows)
+            .get(run_id)
+            .and_then(|known| known.last().cloned());
         if let Some(workflow) = workflow {
             workflow.rearm();
             self.spawn(core, workflow);
@@ -166,11 +174,17 @@ impl Engine {
 
     /// The log of a pod, by its name or node id.
     pub(super) fn log(&self, run_id: &str, pod: &str) -> Option<String> {
-        if let Some(text) = lock(&self.simulations).iter().find_map(|simulation| simulation.log(run_id, pod)) {
+        if let Some(text) = lock(&self.simulations)
+            .iter()
+            .find_map(|simulation| simulation.log(run_id, pod))
+        {
             return Some(text);
         }
         let workflows = lock(&self.workflows);
-        let path = workflows.get(run_id)?.iter().find_map(|workflow| workflow.log_of(pod))?;
+        let path = workflows
+            .get(run_id)?
+            .iter()
+            .find_map(|workflow| workflow.log_of(pod))?;
         drop(workflows);
         read_text(&path)
     }
@@ -178,8 +192,14 @@ impl Engine {
     /// The log of a pod of any run.
     pub(super) fn log_of_pod(&self, pod: &str) -> Option<String> {
         let runs: Vec<String> = {
-            let simulated = lock(&self.simulations).iter().map(|simulation| simulation.run_id().to_owned()).collect::<Vec<_>>();
-            simulated.into_iter().chain(lock(&self.workflows).keys().cloned()).collect()
+            let simulated = lock(&self.simulations)
+                .iter()
+                .map(|simulation| simulation.run_id().to_owned())
+                .collect::<Vec<_>>();
+            simulated
+                .into_iter()
+                .chain(lock(&self.workflows).keys().cloned())
+                .collect()
         };
         runs.iter().find_map(|run| self.log(run, pod))
     }
@@ -207,14 +227,24 @@ impl Engine {
 }
 
 fn read_text(path: &Path) -> Option<String> {
-    std::fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    std::fs::read(path)
+        .ok()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// An id as a file name.
 fn file_name(id: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
-    let name: String = id.chars().take(120).map(|letter| if plain(letter) { letter } else { '_' }).collect();
-    if name.starts_with('.') || name.is_empty() { format!("_{name}") } else { name }
+    let name: String = id
+        .chars()
+        .take(120)
+        .map(|letter| if plain(letter) { letter } else { '_' })
+        .collect();
+    if name.starts_with('.') || name.is_empty() {
+        format!("_{name}")
+    } else {
+        name
+    }
 }
 
 /// How many steps may run at once.
@@ -226,7 +256,10 @@ struct Slots {
 
 impl Slots {
     fn new(count: usize) -> Self {
-        Self { free: Mutex::new(Some(count)), changed: Condvar::new() }
+        Self {
+            free: Mutex::new(Some(count)),
+            changed: Condvar::new(),
+        }
     }
 
     /// Waits for a slot; `false` if `cancelled` says so first, or the engine ends.

@@ -52,9 +52,10 @@ impl Node {
 
     /// As a `PipelineTaskDetail`. Its own pod is named by its parent alone.
     pub(in crate::testing) fn v2(&self, run_id: &str) -> Value {
-        let history = self.history.iter().map(|(time, state)| {
-            Message::new().time("update_time", *time).text("state", state).done()
-        });
+        let history = self
+            .history
+            .iter()
+            .map(|(time, state)| Message::new().time("update_time", *time).text("state", state).done());
         let children = self.children.iter().map(|child| json!({"pod_name": child}));
         Message::new()
             .text("run_id", run_id)
@@ -94,5 +95,6 @@ pub(in crate::testing) fn node_id(workflow: &str, path: &str) -> String {
 
 /// The name of the pod of a node: the template's name stands in the middle.
 pub(in crate::testing) fn pod_name(workflow: &str, template: &str, id: &str) -> String {
-    id.strip_prefix(workflow).map_or_else(|| id.to_owned(), |number| format!("{workflow}-{template}{number}"))
+    id.strip_prefix(workflow)
+        .map_or_else(|| id.to_owned(), |number| format!("{workflow}-{template}{number}"))
 }

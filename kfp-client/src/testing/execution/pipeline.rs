@@ -32,7 +32,11 @@ struct Place<'a> {
 
 /// Runs a pipeline.
 pub(super) fn run(driving: &Driving<'_>, spec: &Value, platform: Option<&Value>) -> Outcome {
-    let pipeline = Pipeline { driving, spec, platform };
+    let pipeline = Pipeline {
+        driving,
+        spec,
+        platform,
+    };
     let name = &driving.workflow.launch.workflow;
     driving.enter("root-driver", "root-driver", "Pod", "SUCCEEDED");
     driving.follow(name, "root-driver");
@@ -51,7 +55,10 @@ pub(super) fn run(driving: &Driving<'_>, spec: &Value, platform: Option<&Value>)
 
 /// Fills in the defaults that a component declares.
 fn add_defaults(component: &Value, inputs: &mut Values) {
-    let definitions = component.get("inputDefinitions").map(|inputs| inputs.members("parameters")).unwrap_or_default();
+    let definitions = component
+        .get("inputDefinitions")
+        .map(|inputs| inputs.members("parameters"))
+        .unwrap_or_default();
     for (name, definition) in definitions {
         if let (false, Some(default)) = (inputs.parameters.contains_key(name), definition.get("defaultValue")) {
             inputs.parameters.insert(name.clone(), default.clone());
@@ -65,10 +72,18 @@ fn is_exit(task: &Value) -> bool {
 
 /// The tasks that a task waits for.
 fn upstream(task: &Value) -> BTreeSet<String> {
-    let listed = task.items("dependentTasks").iter().filter_map(Value::as_str).map(str::to_owned);
+    let listed = task
+        .items("dependentTasks")
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned);
     let mut found: BTreeSet<String> = listed.collect();
     for kind in ["parameters", "artifacts"] {
-        for (_, source) in task.get("inputs").map(|inputs| inputs.members(kind)).unwrap_or_default() {
+        for (_, source) in task
+            .get("inputs")
+            .map(|inputs| inputs.members(kind))
+            .unwrap_or_default()
+        {
             for key in ["taskOutputParameter", "taskOutputArtifact", "taskFinalStatus"] {
                 if let Some(producer) = source.at(&[key, "producerTask"]).and_then(Value::as_str) {
                     found.insert(producer.to_owned());
@@ -83,8 +98,11 @@ impl Pipeline<'_> {
     /// Runs the tasks of a DAG, each when what it waits for has ended.
     fn dag(&self, folder: &str, node: &str, component: &Value, inputs: &Values) -> Outcome {
         let dag = component.get("dag").cloned().unwrap_or_default();
-        let tasks: BTreeMap<String, Value> =
-            dag.members("tasks").into_iter().map(|(key, task)| (key.clone(), task.clone())).collect();
+        let tasks: BTreeMap<String, Value> = dag
+            .members("tasks")
+            .into_iter()
+            .map(|(key, task)| (key.clone(), task.clone()))
+            .collect();
         let mut waiting: BTreeSet<&String> = tasks.keys().collect();
         let mut results: BTreeMap<String, Outcome> = BTreeMap::new();
         let mut running = 0;
@@ -94,7 +112,13 @@ impl Pipeline<'_> {
                 let ready: Vec<&String> = waiting
                     .iter()
                     .copied()
-                    .filter(|key| tasks.get(*key).is_some_and(|task| upstream(task).iter().all(|up| results.contains_key(up) || !tasks.contains_key(up))))
+                    .filter(|key| {
+                        tasks.get(*key).is_some_and(|task| {
+                            upstream(task)
+                                .iter()
+                                .all(|up| results.contains_key(up) || !tasks.contains_key(up))
+                        })
+                    })
                     .collect();
                 let mut skipped = false;
                 for key in ready {
@@ -102,8 +126,15 @@ impl Pipeline<'_> {
                     let Some(task) = tasks.get(key) else { continue };
                     let failed = results.values().any(|outcome| matches!(outcome, Outcome::Failed(_)));
                     let wanted = is_exit(task)
-                        || !failed && upstream(task).iter().all(|up| matches!(results.get(up), Some(Outcome::Succeeded(_)) | None));
-                    let path = if folder.is_empty() { key.clone() } else { format!("{folder}/{key}") };
+                        || !failed
+                            && upstream(task)
+                                .iter()
+                                .all(|up| matches!(results.get(up), Some(Outcome::Succeeded(_)) | None));
+                    let path = if folder.is_empty() {
+                        key.clone()
+                    } else {
+                        format!("{folder}/{key}")
+                    };
                     if self.driving.workflow.over() || !wanted {
                         let name = task.at(&["taskInfo", "name"]).and_then(Value::as_str).unwrap_or(key);
                         self.driving.enter(&path, name, "Skipped", "SKIPPED");
@@ -117,7 +148,12 @@ impl Pipeline<'_> {
                     running += 1;
                     let place_node = node.to_owned();
                     let body = move || {
-                        let place = Place { path: &path, parent: &place_node, key, task };
+                        let place = Place {
+                            path: &path,
+                            parent: &place_node,
+                            key,
+                            task,
+                        };
                         let outcome = match resolved {
                             Ok(inputs) => self.task(place, inputs),
                             Err(cause) => {
@@ -127,7 +163,11 @@ impl Pipeline<'_> {
                         };
                         let _unheard = sender.send((key.clone(), outcome));
                     };
-                    if std::thread::Builder::new().name("kfp-task".to_owned()).spawn_scoped(scope, body).is_err() {
+                    if std::thread::Builder::new()
+                        .name("kfp-task".to_owned())
+                        .spawn_scoped(scope, body)
+                        .is_err()
+                    {
                         running -= 1;
                         results.insert(key.clone(), Outcome::Failed("no thread for the task".to_owned()));
                     }
@@ -149,7 +189,10 @@ impl Pipeline<'_> {
         if !waiting.is_empty() {
             return Outcome::Failed("tasks wait for each other".to_owned());
         }
-        if let Some((key, Outcome::Failed(cause))) = results.iter().find(|(_, outcome)| matches!(outcome, Outcome::Failed(_))) {
+        if let Some((key, Outcome::Failed(cause))) = results
+            .iter()
+            .find(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
+        {
             return Outcome::Failed(format!("{key}: {cause}"));
         }
         Outcome::Succeeded(dag_outputs(&dag, &results))
@@ -157,10 +200,16 @@ impl Pipeline<'_> {
 
     /// Runs a task: once, or once for each element of a list.
     fn task(&self, place: Place<'_>, inputs: Values) -> Outcome {
-        let Place { path, parent, key, task } = place;
+        let Place {
+            path,
+            parent,
+            key,
+            task,
+        } = place;
         let shown = task.at(&["taskInfo", "name"]).and_then(Value::as_str).unwrap_or(key);
         let driver = format!("{path}-driver");
-        self.driving.enter(&driver, &format!("{shown}-driver"), "Pod", "SUCCEEDED");
+        self.driving
+            .enter(&driver, &format!("{shown}-driver"), "Pod", "SUCCEEDED");
         self.driving.follow(parent, &driver);
         if let Some(condition) = task.at(&["triggerPolicy", "condition"]).and_then(Value::as_str) {
             match expression::condition(condition, &inputs.parameters) {
@@ -192,37 +241,59 @@ impl Pipeline<'_> {
         if let Some(iterator) = task.get("parameterIterator") {
             let raw = iterator.at(&["items", "raw"]).and_then(Value::as_str);
             let list = match raw {
-                Some(text) => serde_json::from_str::<Value>(text).map_err(|error| format!("items of the loop: {error}"))?,
+                Some(text) => {
+                    serde_json::from_str::<Value>(text).map_err(|error| format!("items of the loop: {error}"))?
+                }
                 None => {
-                    let name = iterator.at(&["items", "inputParameter"]).and_then(Value::as_str).unwrap_or_default();
+                    let name = iterator
+                        .at(&["items", "inputParameter"])
+                        .and_then(Value::as_str)
+                        .unwrap_or_default();
                     let value = inputs.parameters.get(name).cloned().unwrap_or_default();
-                    value.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(value)
+                    value
+                        .as_str()
+                        .and_then(|text| serde_json::from_str(text).ok())
+                        .unwrap_or(value)
                 }
             };
             let item = iterator.text("itemInput");
             let list = list.as_array().ok_or("items of the loop are no list")?;
-            return Ok(Some(list.iter().map(|value| {
-                let mut own = inputs.clone();
-                own.parameters.insert(item.to_owned(), value.clone());
-                own
-            }).collect()));
+            return Ok(Some(
+                list.iter()
+                    .map(|value| {
+                        let mut own = inputs.clone();
+                        own.parameters.insert(item.to_owned(), value.clone());
+                        own
+                    })
+                    .collect(),
+            ));
         }
         if let Some(iterator) = task.get("artifactIterator") {
-            let name = iterator.at(&["items", "inputArtifact"]).and_then(Value::as_str).unwrap_or_default();
+            let name = iterator
+                .at(&["items", "inputArtifact"])
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let item = iterator.text("itemInput");
             let list = inputs.artifacts.get(name).cloned().unwrap_or_default();
-            return Ok(Some(list.into_iter().map(|artifact| {
-                let mut own = inputs.clone();
-                own.artifacts.insert(item.to_owned(), vec![artifact]);
-                own
-            }).collect()));
+            return Ok(Some(
+                list.into_iter()
+                    .map(|artifact| {
+                        let mut own = inputs.clone();
+                        own.artifacts.insert(item.to_owned(), vec![artifact]);
+                        own
+                    })
+                    .collect(),
+            ));
         }
         Ok(None)
     }
 
     /// Runs the rounds of a loop; each output becomes the list of the rounds' outputs.
     fn rounds(&self, path: &str, task: &Value, rounds: Vec<Values>) -> Outcome {
-        let limit = task.at(&["iteratorPolicy", "parallelismLimit"]).and_then(Value::as_u64).filter(|limit| *limit > 0);
+        let limit = task
+            .at(&["iteratorPolicy", "parallelismLimit"])
+            .and_then(Value::as_u64)
+            .filter(|limit| *limit > 0);
         let width = usize::try_from(limit.unwrap_or(8)).unwrap_or(8).min(8);
         let mut outcomes = Vec::new();
         for (chunk, inputs) in rounds.chunks(width.max(1)).enumerate() {
@@ -242,7 +313,9 @@ impl Pipeline<'_> {
                     })
                     .collect();
                 let ended = |thread: std::thread::ScopedJoinHandle<'_, Outcome>| {
-                    thread.join().unwrap_or_else(|_| Outcome::Failed("the round ended early".to_owned()))
+                    thread
+                        .join()
+                        .unwrap_or_else(|_| Outcome::Failed("the round ended early".to_owned()))
                 };
                 threads.into_iter().map(ended).collect()
             });
@@ -271,7 +344,10 @@ impl Pipeline<'_> {
 
     /// Runs what a task refers to: a DAG, a container or an importer.
     fn component(&self, path: &str, task: &Value, mut inputs: Values) -> Outcome {
-        let name = task.at(&["componentRef", "name"]).and_then(Value::as_str).unwrap_or_default();
+        let name = task
+            .at(&["componentRef", "name"])
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let Some(component) = self.spec.at(&["components", name]) else {
             return Outcome::Failed(format!("component {name:?} not found"));
         };
@@ -283,7 +359,11 @@ impl Pipeline<'_> {
             return outcome;
         }
         let label = component.text("executorLabel");
-        let executor = self.spec.at(&["deploymentSpec", "executors", label]).cloned().unwrap_or_default();
+        let executor = self
+            .spec
+            .at(&["deploymentSpec", "executors", label])
+            .cloned()
+            .unwrap_or_default();
         let outcome = if let Some(importer) = executor.get("importer") {
             import(importer, &inputs)
         } else {
@@ -298,13 +378,34 @@ impl Pipeline<'_> {
         outcome
     }
 
-    fn container(&self, path: &str, task: &Value, component: &Value, container: &Value, label: &str, inputs: &Values) -> Outcome {
-        let kubernetes = |platform: &'_ Value| platform.at(&["platforms", "kubernetes", "deploymentSpec", "executors", label]).cloned();
+    fn container(
+        &self,
+        path: &str,
+        task: &Value,
+        component: &Value,
+        container: &Value,
+        label: &str,
+        inputs: &Values,
+    ) -> Outcome {
+        let kubernetes = |platform: &'_ Value| {
+            platform
+                .at(&["platforms", "kubernetes", "deploymentSpec", "executors", label])
+                .cloned()
+        };
         let platform = self.platform.and_then(kubernetes);
         let node = format!("{path}/executor");
-        self.driving.change(&node, "executor", "Pod", "RUNNING", |node| "system-container-impl".clone_into(&mut node.template));
+        self.driving.change(&node, "executor", "Pod", "RUNNING", |node| {
+            "system-container-impl".clone_into(&mut node.template)
+        });
         self.driving.follow(path, &node);
-        let step = Step { path, component, container, platform: platform.as_ref(), retry: task.get("retryPolicy"), inputs };
+        let step = Step {
+            path,
+            component,
+            container,
+            platform: platform.as_ref(),
+            retry: task.get("retryPolicy"),
+            inputs,
+        };
         let outcome = self.driving.run_step(&step);
         self.driving.enter(&node, "executor", "Pod", outcome.state());
         outcome
@@ -312,16 +413,33 @@ impl Pipeline<'_> {
 
     /// A claim is a name only: mount paths are used as they stand on this machine.
     fn create_pvc(&self, inputs: &Values) -> Values {
-        let given = inputs.parameters.get("pvc_name").and_then(Value::as_str).filter(|name| !name.is_empty());
-        let suffix = inputs.parameters.get("pvc_name_suffix").and_then(Value::as_str).unwrap_or_default();
-        let name = given.map_or_else(|| format!("{}{suffix}", self.driving.workflow.launch.workflow), str::to_owned);
+        let given = inputs
+            .parameters
+            .get("pvc_name")
+            .and_then(Value::as_str)
+            .filter(|name| !name.is_empty());
+        let suffix = inputs
+            .parameters
+            .get("pvc_name_suffix")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let name = given.map_or_else(
+            || format!("{}{suffix}", self.driving.workflow.launch.workflow),
+            str::to_owned,
+        );
         let mut values = Values::default();
         values.parameters.insert("name".to_owned(), name.into());
         values
     }
 
     /// Where the inputs of a task come from.
-    fn resolve(&self, key: &str, task: &Value, own: &Values, results: &BTreeMap<String, Outcome>) -> Result<Values, String> {
+    fn resolve(
+        &self,
+        key: &str,
+        task: &Value,
+        own: &Values,
+        results: &BTreeMap<String, Outcome>,
+    ) -> Result<Values, String> {
         let mut values = Values::default();
         let sources = task.get("inputs").cloned().unwrap_or_default();
         for (name, source) in sources.members("parameters") {
@@ -331,6 +449,13 @@ impl Pipeline<'_> {
                 value = select(selector, &value)?;
             }
             values.parameters.insert(name.clone(), value);
+        }
+        // A constant may mention other inputs of the same task: this is how the SDK writes a text with parts.
+        let known = values.parameters.clone();
+        for (name, source) in sources.members("parameters") {
+            if let (Some(_), Some(value)) = (source.get("runtimeValue"), values.parameters.get_mut(name)) {
+                *value = super::placeholder::mention(value, &known);
+            }
         }
         for (name, source) in sources.members("artifacts") {
             let found = if let Some(output) = source.get("taskOutputArtifact") {
@@ -346,7 +471,14 @@ impl Pipeline<'_> {
         Ok(values)
     }
 
-    fn parameter(&self, key: &str, task: &Value, source: &Value, own: &Values, results: &BTreeMap<String, Outcome>) -> Option<Value> {
+    fn parameter(
+        &self,
+        key: &str,
+        task: &Value,
+        source: &Value,
+        own: &Values,
+        results: &BTreeMap<String, Outcome>,
+    ) -> Option<Value> {
         if let Some(output) = source.get("taskOutputParameter") {
             let produced = results.get(output.text("producerTask")).and_then(Outcome::values)?;
             return produced.parameters.get(output.text("outputParameterKey")).cloned();
@@ -376,7 +508,10 @@ impl Pipeline<'_> {
     /// Placeholders of the run stand for whole constants only.
     fn run_placeholder(&self, key: &str, task: &Value, value: &Value) -> Value {
         let launch = &self.driving.workflow.launch;
-        let Some(name) = value.as_str().and_then(|text| text.strip_prefix("{{$.")?.strip_suffix("}}")) else {
+        let Some(name) = value
+            .as_str()
+            .and_then(|text| text.strip_prefix("{{$.")?.strip_suffix("}}"))
+        else {
             return value.clone();
         };
         let time = rfc3339(launch.created_at);
@@ -401,7 +536,9 @@ impl Pipeline<'_> {
             Value::String(text) => {
                 let time = rfc3339(launch.created_at);
                 let text = text.replace("[[RunUUID]]", &launch.run_id);
-                text.replace("[[CurrentTime]]", &time).replace("[[ScheduledTime]]", &time).into()
+                text.replace("[[CurrentTime]]", &time)
+                    .replace("[[ScheduledTime]]", &time)
+                    .into()
             }
             other => other.clone(),
         }
@@ -411,7 +548,10 @@ impl Pipeline<'_> {
 /// `parseJson(string_value)["a"][0]`.
 fn select(selector: &str, value: &Value) -> Result<Value, String> {
     let cannot = || format!("cannot apply {selector:?}");
-    let path = selector.trim().strip_prefix("parseJson(string_value)").ok_or_else(cannot)?;
+    let path = selector
+        .trim()
+        .strip_prefix("parseJson(string_value)")
+        .ok_or_else(cannot)?;
     let mut found = match value {
         Value::String(text) => serde_json::from_str(text).map_err(|_| cannot())?,
         other => other.clone(),
@@ -430,12 +570,18 @@ fn select(selector: &str, value: &Value) -> Result<Value, String> {
 /// An artifact that exists elsewhere.
 fn import(importer: &Value, inputs: &Values) -> Outcome {
     let uri = importer.get("artifactUri").cloned().unwrap_or_default();
-    let given = uri.get("runtimeParameter").and_then(Value::as_str).and_then(|name| inputs.parameters.get(name));
+    let given = uri
+        .get("runtimeParameter")
+        .and_then(Value::as_str)
+        .and_then(|name| inputs.parameters.get(name));
     let constant = uri.get("constant").or_else(|| uri.at(&["runtimeValue", "constant"]));
     let Some(uri) = given.or_else(|| inputs.parameters.get("uri")).or(constant) else {
         return Outcome::Failed("the importer has no artifact URI".to_owned());
     };
-    let kind = importer.get("typeSchema").cloned().unwrap_or_else(|| json!({"schemaTitle": "system.Artifact"}));
+    let kind = importer
+        .get("typeSchema")
+        .cloned()
+        .unwrap_or_else(|| json!({"schemaTitle": "system.Artifact"}));
     let metadata = importer.get("metadata").cloned().unwrap_or_else(|| json!({}));
     let mut values = Values::default();
     let artifact = json!({"name": "artifact", "type": kind, "uri": uri, "metadata": metadata});
@@ -450,17 +596,27 @@ fn dag_outputs(dag: &Value, results: &BTreeMap<String, Outcome>) -> Values {
         let values = results.get(selector.text("producerSubtask"))?.values()?;
         values.parameters.get(selector.text("outputParameterKey")).cloned()
     };
-    let mut values = Values { parameters: Map::new(), ..Values::default() };
+    let mut values = Values {
+        parameters: Map::new(),
+        ..Values::default()
+    };
     for (name, output) in outputs.members("parameters") {
         let single = output.get("valueFromParameter").and_then(parameter);
-        let choices = output.at(&["valueFromOneof"]).map(|one| one.items("parameterSelectors")).unwrap_or_default();
+        let choices = output
+            .at(&["valueFromOneof"])
+            .map(|one| one.items("parameterSelectors"))
+            .unwrap_or_default();
         if let Some(value) = single.or_else(|| choices.iter().find_map(parameter)) {
             values.parameters.insert(name.clone(), value);
         }
     }
     for (name, output) in outputs.members("artifacts") {
         let found = output.items("artifactSelectors").iter().filter_map(|selector| {
-            results.get(selector.text("producerSubtask"))?.values()?.artifacts.get(selector.text("outputArtifactKey"))
+            results
+                .get(selector.text("producerSubtask"))?
+                .values()?
+                .artifacts
+                .get(selector.text("outputArtifactKey"))
         });
         let list: Vec<Value> = found.flatten().cloned().collect();
         if !list.is_empty() {

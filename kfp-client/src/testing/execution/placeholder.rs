@@ -1,6 +1,6 @@
 //! Placeholders in commands and arguments, as the launcher fills them in.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::values::{Values, text_of};
 use crate::testing::call::Json;
@@ -19,7 +19,27 @@ pub(super) fn fill(words: &[Value], inputs: &Values, executor_input: &Value) -> 
         }
     }
     let whole = executor_input.to_string();
-    filled.into_iter().map(|text| fill_text(&text, executor_input, &whole)).collect()
+    filled
+        .into_iter()
+        .map(|text| fill_text(&text, executor_input, &whole))
+        .collect()
+}
+
+/// Replaces the inputs that a constant mentions.
+pub(super) fn mention(value: &Value, known: &Map<String, Value>) -> Value {
+    match value {
+        Value::String(text) if text.contains("{{$.inputs.parameters[") => {
+            let input = json!({"inputs": {"parameterValues": known}});
+            fill_text(text, &input, "{{$}}").into()
+        }
+        Value::Array(list) => list.iter().map(|value| mention(value, known)).collect(),
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(key, value)| (key.clone(), mention(value, known)))
+                .collect(),
+        ),
+        other => other.clone(),
+    }
 }
 
 fn expand(value: &Value, inputs: &Values) -> Vec<String> {
@@ -55,7 +75,11 @@ fn fill_text(text: &str, input: &Value, whole: &str) -> String {
         };
         let (mark, tail) = from.split_at(end + 2);
         let inner = mark.trim_start_matches("{{$").trim_end_matches("}}");
-        match if inner.is_empty() { Some(whole.to_owned()) } else { lookup(inner, input) } {
+        match if inner.is_empty() {
+            Some(whole.to_owned())
+        } else {
+            lookup(inner, input)
+        } {
             Some(value) => out.push_str(&value),
             None => out.push_str(mark),
         }
@@ -73,7 +97,9 @@ fn lookup(path: &str, input: &Value) -> Option<String> {
     let artifact = |side: &str| input.at(&[side, "artifacts", name, "artifacts"])?.get(0);
     match (group, field) {
         (".inputs.parameters", "") => input.at(&["inputs", "parameterValues", name]).map(text_of),
-        (".outputs.parameters", ".output_file") => input.at(&["outputs", "parameters", name, "outputFile"]).map(text_of),
+        (".outputs.parameters", ".output_file") => {
+            input.at(&["outputs", "parameters", name, "outputFile"]).map(text_of)
+        }
         (".inputs.artifacts", ".path" | ".uri") => artifact("inputs").map(|found| found.text("uri").to_owned()),
         (".outputs.artifacts", ".path" | ".uri") => artifact("outputs").map(|found| found.text("uri").to_owned()),
         (".inputs.artifacts", _) => {

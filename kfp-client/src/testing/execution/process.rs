@@ -52,7 +52,11 @@ pub(super) fn run(
 ) -> std::io::Result<Ended> {
     let mut file = File::options().create(true).append(true).open(log)?;
     let (mut reader, writer) = std::io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0);
     let started = command.spawn();
     // The command holds the writing end of the pipe: without it the reader sees the end.
     drop(command);
@@ -64,21 +68,23 @@ pub(super) fn run(
         }
     };
     let (finished, reading) = mpsc::channel::<()>();
-    std::thread::Builder::new().name("kfp-pod-log".to_owned()).spawn(move || {
-        let mut buffer = [0; 8192];
-        let mut kept = 0;
-        while let Ok(count) = reader.read(&mut buffer) {
-            if count == 0 {
-                break;
+    std::thread::Builder::new()
+        .name("kfp-pod-log".to_owned())
+        .spawn(move || {
+            let mut buffer = [0; 8192];
+            let mut kept = 0;
+            while let Ok(count) = reader.read(&mut buffer) {
+                if count == 0 {
+                    break;
+                }
+                let room = LOG_LIMIT.saturating_sub(kept).min(count);
+                if let Some(part) = buffer.get(..room) {
+                    let _unwritten = file.write_all(part);
+                }
+                kept += room;
             }
-            let room = LOG_LIMIT.saturating_sub(kept).min(count);
-            if let Some(part) = buffer.get(..room) {
-                let _unwritten = file.write_all(part);
-            }
-            kept += room;
-        }
-        drop(finished);
-    })?;
+            drop(finished);
+        })?;
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut pause = Duration::from_millis(2);
     let ended = loop {

@@ -36,7 +36,15 @@ impl Simulation {
         } else {
             Some("SUCCEEDED")
         };
-        Self { launch, started: now, pace, terminated: None, outcome, nodes: Vec::new(), over: false }
+        Self {
+            launch,
+            started: now,
+            pace,
+            terminated: None,
+            outcome,
+            nodes: Vec::new(),
+            over: false,
+        }
     }
 
     pub(super) fn run_id(&self) -> &str {
@@ -116,7 +124,12 @@ impl Simulation {
                 let dag = spec.at(&["root", "dag"]).cloned().unwrap_or_default();
                 for (name, task) in dag.members("tasks") {
                     let shown = task.at(&["taskInfo", "name"]).and_then(Value::as_str).unwrap_or(name);
-                    let mut driver = make(&format!("{name}-driver"), &format!("{shown}-driver"), "Pod", "SUCCEEDED");
+                    let mut driver = make(
+                        &format!("{name}-driver"),
+                        &format!("{shown}-driver"),
+                        "Pod",
+                        "SUCCEEDED",
+                    );
                     let mut body = make(name, shown, "DAG", "RUNNING");
                     let executor = make(&format!("{name}/executor"), "executor", "Pod", "RUNNING");
                     root.children.push(driver.id.clone());
@@ -128,12 +141,24 @@ impl Simulation {
                 nodes
             }
             Template::Argo(manifest) => {
-                let entry = manifest.at(&["spec", "entrypoint"]).and_then(Value::as_str).unwrap_or_default().to_owned();
-                let templates = manifest.get("spec").map(|spec| spec.items("templates")).unwrap_or_default();
-                let dag = templates.iter().find(|template| template.text("name") == entry).and_then(|found| found.get("dag"));
+                let entry = manifest
+                    .at(&["spec", "entrypoint"])
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned();
+                let templates = manifest
+                    .get("spec")
+                    .map(|spec| spec.items("templates"))
+                    .unwrap_or_default();
+                let dag = templates
+                    .iter()
+                    .find(|template| template.text("name") == entry)
+                    .and_then(|found| found.get("dag"));
                 let tasks = dag.map(|dag| dag.items("tasks")).unwrap_or_default();
-                let mut nodes: Vec<Node> =
-                    tasks.iter().map(|task| make(task.text("name"), task.text("name"), "Pod", "RUNNING")).collect();
+                let mut nodes: Vec<Node> = tasks
+                    .iter()
+                    .map(|task| make(task.text("name"), task.text("name"), "Pod", "RUNNING"))
+                    .collect();
                 top.children = nodes.iter().map(|node| node.id.clone()).collect();
                 nodes.push(top);
                 nodes

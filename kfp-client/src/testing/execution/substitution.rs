@@ -75,8 +75,12 @@ impl Variables {
 /// The tasks that a `depends` names.
 pub(super) fn names(depends: &str) -> Vec<String> {
     let plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
-    let words = depends.split(|letter: char| !plain(letter)).filter(|word| !word.is_empty());
-    words.map(|word| word.split('.').next().unwrap_or_default().to_owned()).collect()
+    let words = depends
+        .split(|letter: char| !plain(letter))
+        .filter(|word| !word.is_empty());
+    words
+        .map(|word| word.split('.').next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 /// Whether a `depends` holds of tasks that have ended; an empty one does.
@@ -148,10 +152,16 @@ fn comparison(text: &str) -> bool {
     for mark in ["==", "!=", "<=", ">=", "<", ">"] {
         let parts = split_outside(text, mark);
         if let [left, right] = parts.as_slice() {
-            let plain = |side: &str| side.trim().trim_matches(|letter| matches!(letter, '"' | '\'')).to_owned();
+            let plain = |side: &str| {
+                side.trim()
+                    .trim_matches(|letter| matches!(letter, '"' | '\''))
+                    .to_owned()
+            };
             let (left, right) = (plain(left), plain(right));
             let numbers = left.parse::<f64>().ok().zip(right.parse::<f64>().ok());
-            let order = numbers.and_then(|(left, right)| left.partial_cmp(&right)).unwrap_or_else(|| left.cmp(&right));
+            let order = numbers
+                .and_then(|(left, right)| left.partial_cmp(&right))
+                .unwrap_or_else(|| left.cmp(&right));
             return match mark {
                 "==" => order.is_eq(),
                 "!=" => order.is_ne(),

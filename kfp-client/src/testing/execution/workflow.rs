@@ -92,7 +92,11 @@ impl Workflow {
         // A new workflow is seen as pending for a moment, as on a cluster.
         std::thread::sleep(Duration::from_millis(30));
         *lock(&self.deadline) = self.time_limit().and_then(|limit| Instant::now().checked_add(limit));
-        let driving = Driving { core, workflow: self, root: PathBuf::new() };
+        let driving = Driving {
+            core,
+            workflow: self,
+            root: PathBuf::new(),
+        };
         driving.phase("RUNNING");
         let root = core.engine.work_dir().and_then(|dir| {
             let root = dir.join(&self.folder);
@@ -108,7 +112,11 @@ impl Workflow {
             Template::Ir { spec, platform } => pipeline::run(&driving, spec, platform.as_ref()),
             Template::Argo(manifest) => argo::run(&driving, manifest),
         };
-        let phase = if matches!(outcome, Outcome::Failed(_)) || self.cancelled.load(Ordering::SeqCst) { "FAILED" } else { "SUCCEEDED" };
+        let phase = if matches!(outcome, Outcome::Failed(_)) || self.cancelled.load(Ordering::SeqCst) {
+            "FAILED"
+        } else {
+            "SUCCEEDED"
+        };
         driving.enter(&name, &name, "DAG", phase);
         driving.phase(phase);
     }
@@ -128,7 +136,9 @@ impl Workflow {
 
 /// A number of seconds, as a number or a text.
 pub(super) fn seconds_of(value: &Value) -> Option<Duration> {
-    let seconds = value.as_f64().or_else(|| value.as_str()?.trim_end_matches('s').parse().ok())?;
+    let seconds = value
+        .as_f64()
+        .or_else(|| value.as_str()?.trim_end_matches('s').parse().ok())?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
@@ -152,7 +162,11 @@ impl Driving<'_> {
     /// The id of the node with this path; the workflow's own name is the outermost node.
     pub(super) fn id(&self, path: &str) -> String {
         let workflow = &self.workflow.launch.workflow;
-        if path == workflow { path.to_owned() } else { node_id(workflow, path) }
+        if path == workflow {
+            path.to_owned()
+        } else {
+            node_id(workflow, path)
+        }
     }
 
     /// Reports that a node has come to a state.
@@ -172,7 +186,9 @@ impl Driving<'_> {
         let now = self.core.clock.seconds();
         let id = self.id(path);
         let mut nodes = lock(&self.workflow.nodes);
-        let node = nodes.entry(id.clone()).or_insert_with(|| Node::new(id, name, kind, state, now));
+        let node = nodes
+            .entry(id.clone())
+            .or_insert_with(|| Node::new(id, name, kind, state, now));
         node.kind = kind;
         node.enter(state, now);
         change(node);
