@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mlflow_client::{
-    Client, CreateRun, ExperimentId, LogBatch, Param, RunId, RunStatus, RunTag, SearchRuns, UpdateRun,
-};
+use mlflow_client::{Client, CreateRun, ExperimentId, LogBatch, RunId, RunStatus, SearchRuns, UpdateRun, tags};
 
 use super::{Tracker, TrackingError, TrackingResults, TrackingRun, TrackingStart};
 use crate::orchestrator::OPERATION_TAG;
@@ -27,7 +25,7 @@ pub struct MlflowTracker {
 impl MlflowTracker {
     /// Tracks with this client; steps reach the server under the same address.
     pub fn new(client: Client) -> Self {
-        let step_uri = client.tracking_uri().as_str().trim_end_matches('/').to_owned();
+        let step_uri = client.base_url().trim_end_matches('/').to_owned();
         Self {
             client,
             step_uri,
@@ -72,7 +70,7 @@ impl MlflowTracker {
             .filter(format!("tags.\"{OPERATION_TAG}\" = '{operation}'"))
             .order_by("attributes.start_time ASC")
             .max_results(1);
-        let page = self.client.runs().search(&search).await.map_err(error)?;
+        let page = self.client.runs().search(search).await.map_err(error)?;
         Ok(page.items.into_iter().next().map(|run| run.info.run_id))
     }
 }
@@ -88,33 +86,19 @@ impl Tracker for MlflowTracker {
                     .run_name(&start.name)
                     .start_time(Timestamp::now())
                     .tag(OPERATION_TAG, &start.operation_id)
-                    .tag("mlflow.source.name", &start.git_repository)
-                    .tag("mlflow.source.type", "PROJECT")
-                    .tag("mlflow.source.git.commit", &start.git_sha)
-                    .tag("mlflow.source.git.repoURL", &start.git_repository);
+                    .tag(tags::SOURCE_NAME, &start.git_repository)
+                    .tag(tags::SOURCE_TYPE, "PROJECT")
+                    .tag(tags::GIT_COMMIT, &start.git_sha)
+                    .tag(tags::GIT_REPOSITORY_URL, &start.git_repository);
                 for (name, value) in &start.tags {
                     create = create.tag(name, value);
                 }
-                self.client.runs().create(&create).await.map_err(error)?.info.run_id
+                self.client.runs().create(create).await.map_err(error)?.info.run_id
             }
         };
         // The same parameters again are no error to MLflow.
-        let parameters = start
-            .parameters
-            .iter()
-            .map(|(name, value)| Param::new(name, value))
-            .collect();
-        self.client
-            .runs()
-            .log_batch(
-                &run_id,
-                &LogBatch {
-                    params: parameters,
-                    ..LogBatch::default()
-                },
-            )
-            .await
-            .map_err(error)?;
+        let parameters = start.parameters.iter().fold(LogBatch::new(), |batch, (name, value)| batch.param(name, value));
+        self.client.runs().log_batch(&run_id, &parameters).await.map_err(error)?;
         Ok(TrackingRun::new(experiment.as_str(), run_id.as_str()))
     }
 
@@ -130,19 +114,8 @@ impl Tracker for MlflowTracker {
     }
 
     async fn tag(&self, run: &TrackingRun, tags: &BTreeMap<String, String>) -> Result<(), TrackingError> {
-        let tags = tags.iter().map(|(name, value)| RunTag::new(name, value)).collect();
-        let run_id = RunId::from(run.run_id.as_str());
-        self.client
-            .runs()
-            .log_batch(
-                &run_id,
-                &LogBatch {
-                    tags,
-                    ..LogBatch::default()
-                },
-            )
-            .await
-            .map_err(error)
+        let tags = tags.iter().fold(LogBatch::new(), |batch, (name, value)| batch.tag(name, value));
+        self.client.runs().log_batch(&RunId::from(run.run_id.as_str()), &tags).await.map_err(error)
     }
 
     async fn finish(&self, run: &TrackingRun, state: RunState) -> Result<(), TrackingError> {
@@ -157,8 +130,8 @@ impl Tracker for MlflowTracker {
         if known.status == status && known.end_time.is_some() {
             return Ok(());
         }
-        let update = UpdateRun::new(run_id).status(status).end_time(Timestamp::now());
-        self.client.runs().update(&update).await.map(drop).map_err(error)
+        let update = UpdateRun::new().status(status).end_time(Timestamp::now());
+        self.client.runs().update(&run_id, update).await.map(drop).map_err(error)
     }
 
     async fn results(&self, run: &TrackingRun) -> Result<TrackingResults, TrackingError> {
@@ -184,7 +157,7 @@ impl Tracker for MlflowTracker {
     }
 
     fn link(&self, run: &TrackingRun) -> Option<String> {
-        let base = self.client.tracking_uri().as_str().trim_end_matches('/');
+        let base = self.client.base_url().trim_end_matches('/');
         Some(format!(
             "{base}/#/experiments/{}/runs/{}",
             run.experiment_id, run.run_id

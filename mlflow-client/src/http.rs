@@ -1,0 +1,399 @@
+//! Sending: time limits, repetition, and the sorting of answers into data and errors.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::time::Instant;
+
+use crate::{
+    client::Inner,
+    endpoint::{Accept, Call},
+    error::{Error, ErrorContext, Result, Source, one_line},
+};
+
+/// Larger answers are refused: the largest page, 50 000 runs, with a few metrics each has about this size.
+const MAX_BODY: usize = 256 << 20;
+/// No error text is longer.
+const MAX_ERROR_BODY: usize = 256 << 10;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A complete answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) attempts: u32,
+}
+
+impl Inner {
+    /// Sends and decodes.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
+        let reply = self.send(call).await?;
+        decode(call, &reply)
+    }
+
+    /// Sends a call whose answer says nothing.
+    pub(crate) async fn done(&self, call: &Call) -> Result<()> {
+        let _: serde::de::IgnoredAny = self.json(call).await?;
+        Ok(())
+    }
+
+    /// Sends until there is an answer that means success, at most for the client's time limit.
+    pub(crate) async fn send(&self, call: &Call) -> Result<Reply> {
+        self.repeat(call, self.timeout, |limit| async move {
+            let work = async {
+                let response = self.head(call, None).await?;
+                let status = response.status();
+                let headers = response.headers().clone();
+                let limit = if status.is_success() { MAX_BODY } else { MAX_ERROR_BODY };
+                let body = read(call, response, limit).await?;
+                let reply = Reply { status, headers, body, attempts: 1 };
+                check(call, &reply)?;
+                Ok(reply)
+            };
+            tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(too_late(call, limit)))
+        })
+        .await
+        .map(|(mut reply, attempts)| {
+            reply.attempts = attempts;
+            tracing::debug!(operation = call.operation, status = reply.status.as_u16(), attempts, "done");
+            reply
+        })
+    }
+
+    /// Repeats `attempt` as long as repeating is safe and may help, within `limit`.
+    pub(crate) async fn repeat<T, F: Future<Output = Result<T>> + Send>(
+        &self,
+        call: &Call,
+        limit: Duration,
+        attempt: impl Fn(Duration) -> F + Send,
+    ) -> Result<(T, u32)> {
+        let deadline = Instant::now() + limit;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let slot = tokio::time::timeout_at(deadline, self.in_flight.acquire()).await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut error = match slot {
+                Ok(_slot) => match attempt(left).await {
+                    Ok(reply) => return Ok((reply, attempts)),
+                    Err(error) => error,
+                },
+                Err(_) => too_late(call, limit),
+            };
+            if let Some(context) = error.context_mut() {
+                context.attempts = attempts;
+            }
+            let again = repeatable(call, &error);
+            let asked = error.context().and_then(ErrorContext::retry_after);
+            let pause = asked.unwrap_or_else(|| backoff(attempts));
+            tracing::debug!(operation = call.operation, attempts, again, %error, "attempt failed");
+            if !again || attempts > self.max_retries || Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One request and its answer's head, not yet judged.
+    pub(crate) async fn head(&self, call: &Call, body: Option<reqwest::Body>) -> Result<reqwest::Response> {
+        let mut request = reqwest::Request::new(call.method.clone(), call.url.clone());
+        let accept = match call.accept {
+            Accept::Json => "application/json",
+            Accept::Text => "text/plain, */*;q=0.5",
+            Accept::Artifact | Accept::Nothing => "*/*",
+        };
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(body) = body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            *request.body_mut() = Some(body);
+        } else if let Some((content_type, body)) = &call.body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            *request.body_mut() = Some(body.clone().into());
+        }
+        self.http.execute(request).await.map_err(|error| transport_error(call, error))
+    }
+}
+
+/// Whether sending the same again is safe and may help.
+///
+/// | Error | Repeated |
+/// |---|---|
+/// | no connection, 429, exhausted pool of database connections | always: nothing was done |
+/// | time out, broken connection, 408, 502, 503, 504 | if the call is idempotent |
+/// | 500 without a code of MLflow's | reads only |
+fn repeatable(call: &Call, error: &Error) -> bool {
+    match error {
+        Error::Connect(_) | Error::RateLimited(_) => true,
+        Error::Unavailable(context) => call.idempotent || context.status == Some(StatusCode::BAD_REQUEST),
+        Error::Timeout(_) | Error::Interrupted(_) => call.idempotent,
+        Error::Server(_) => error.is_retryable(),
+        _ => false,
+    }
+}
+
+pub(crate) async fn read(call: &Call, response: reqwest::Response, limit: usize) -> Result<Bytes> {
+    let mut stream = response.bytes_stream();
+    let mut body = BytesMut::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| transport_error(call, error.into()))?;
+        if body.len() + chunk.len() > limit {
+            let message = format!("the answer is larger than {limit} bytes");
+            return Err(Error::UnexpectedResponse(context(call, message)));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Turns the head of a streamed answer into its error, if it is none.
+pub(crate) async fn check_stream(call: &Call, response: reqwest::Response) -> Result<reqwest::Response> {
+    let reply = Reply {
+        status: response.status(),
+        headers: response.headers().clone(),
+        body: Bytes::new(),
+        attempts: 1,
+    };
+    if reply.status.is_success() {
+        check(call, &reply)?;
+        return Ok(response);
+    }
+    let body = read(call, response, MAX_ERROR_BODY).await?;
+    match check(call, &Reply { body, ..reply }) {
+        Ok(()) => Err(Error::UnexpectedResponse(context(call, "no success"))),
+        Err(error) => Err(error),
+    }
+}
+
+/// The first pause, doubled with every attempt, with the upper half of it left to chance so that clients do not come
+/// back in step.
+fn backoff(attempt: u32) -> Duration {
+    let full = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
+    let [chance, ..] = *uuid::Uuid::new_v4().as_bytes();
+    full / 2 + full.mul_f64(f64::from(chance) / 512.0)
+}
+
+pub(crate) fn too_late(call: &Call, limit: Duration) -> Error {
+    Error::Timeout(context(call, format!("no answer within {limit:.1?}")))
+}
+
+pub(crate) fn context(call: &Call, message: impl Into<String>) -> Box<ErrorContext> {
+    Box::new(ErrorContext {
+        operation: call.operation,
+        method: call.method.clone(),
+        path: call.url.path().to_owned(),
+        status: None,
+        error_code: None,
+        message: message.into(),
+        retry_after: None,
+        attempts: 1,
+        source: None,
+    })
+}
+
+pub(crate) fn transport_error(call: &Call, error: reqwest_middleware::Error) -> Error {
+    let error = match error {
+        // The URL is in the context already, and its query may hold what should not be logged.
+        reqwest_middleware::Error::Reqwest(error) => reqwest_middleware::Error::Reqwest(error.without_url()),
+        other => other,
+    };
+    let (make, message): (fn(Box<ErrorContext>) -> Error, String) = match &error {
+        reqwest_middleware::Error::Middleware(inner) => (Error::Middleware, inner.to_string()),
+        reqwest_middleware::Error::Reqwest(inner) => {
+            let root = root_cause(inner);
+            if inner.is_connect() {
+                (Error::Connect, root)
+            } else if inner.is_timeout() {
+                (Error::Timeout, root)
+            } else if inner.is_builder() {
+                (Error::Setup, root)
+            } else {
+                (Error::Interrupted, root)
+            }
+        }
+    };
+    let mut context = context(call, message);
+    context.source = Some(Source::Http(error));
+    make(context)
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root.to_string()
+}
+
+fn is_html(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/html"))
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ErrorBody {
+    error_code: Option<serde_json::Value>,
+    message: Option<String>,
+    /// What routes outside MLflow's own framework send.
+    detail: Option<serde_json::Value>,
+}
+
+/// Turns an answer that is no success into its error.
+pub(crate) fn check(call: &Call, reply: &Reply) -> Result<()> {
+    let starts_like_html = reply.body.trim_ascii_start().starts_with(b"<");
+    let html = is_html(&reply.headers) && (starts_like_html || reply.body.is_empty()) || starts_like_html;
+    let status = reply.status;
+    if status.is_success() {
+        let page = match call.accept {
+            // The version is sent as text/html.
+            Accept::Json | Accept::Text | Accept::Nothing => html,
+            // Stored pages come as a download; those of a login do not.
+            Accept::Artifact => is_html(&reply.headers) && !reply.headers.contains_key(CONTENT_DISPOSITION),
+        };
+        if page {
+            return Err(login_page(call, reply, "a page came where data was due"));
+        }
+        return Ok(());
+    }
+    if status.is_redirection() {
+        return Err(redirect(call, reply));
+    }
+    if html && matches!(status.as_u16(), 401 | 403) {
+        return Err(login_page(call, reply, "a sign-in page came where data was due"));
+    }
+    Err(failure(call, reply, html))
+}
+
+fn failure(call: &Call, reply: &Reply, html: bool) -> Error {
+    let status = reply.status;
+    let body: Option<ErrorBody> = serde_json::from_slice(&reply.body).ok();
+    let body = body.unwrap_or_default();
+    let mut context = context(call, "");
+    context.status = Some(status);
+    context.retry_after = retry_after(&reply.headers);
+    context.error_code = match body.error_code {
+        Some(serde_json::Value::String(code)) => Some(code),
+        Some(serde_json::Value::Number(code)) => Some(code.to_string()),
+        _ => None,
+    };
+    let detail = body.detail.map(|detail| match detail {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    });
+    context.message = match body.message.or(detail) {
+        Some(message) => one_line(&message).into_owned(),
+        None if html => page_title(&reply.body),
+        None => one_line(&String::from_utf8_lossy(&reply.body)).into_owned(),
+    };
+    if status == StatusCode::FORBIDDEN && context.message.starts_with("Invalid Host header") {
+        context.message.push_str("; start the server with `--allowed-hosts` that names the host of the tracking URI");
+    }
+    // An unknown path or a wrong verb is answered by a page; a thing that does not exist by a code.
+    let unknown_path = matches!(status.as_u16(), 404 | 405) && context.error_code.is_none() && html;
+    if unknown_path {
+        return Error::Unsupported(context);
+    }
+    classify(context.error_code.as_deref(), status, &context.message)(context)
+}
+
+/// The variant for MLflow's code, or for a status where there is no code.
+fn classify(code: Option<&str>, status: StatusCode, message: &str) -> fn(Box<ErrorContext>) -> Error {
+    let exhausted = message.contains("QueuePool limit") || message.contains("database is locked");
+    match (code, status.as_u16()) {
+        (Some("BAD_REQUEST" | "TEMPORARILY_UNAVAILABLE"), _) if exhausted => Error::Unavailable,
+        (Some("RESOURCE_DOES_NOT_EXIST" | "NOT_FOUND"), _) => Error::NotFound,
+        (Some("RESOURCE_ALREADY_EXISTS" | "ALREADY_EXISTS"), _) => Error::AlreadyExists,
+        (Some("INVALID_PARAMETER_VALUE" | "BAD_REQUEST"), _) => Error::InvalidArgument,
+        (Some("PERMISSION_DENIED"), _) => Error::PermissionDenied,
+        (Some("UNAUTHENTICATED" | "CUSTOMER_UNAUTHORIZED"), _) => Error::Unauthenticated,
+        (Some("RESOURCE_CONFLICT" | "ABORTED"), _) => Error::Conflict,
+        (Some("REQUEST_LIMIT_EXCEEDED" | "RESOURCE_EXHAUSTED"), _) => Error::RateLimited,
+        (Some("TEMPORARILY_UNAVAILABLE" | "DEADLINE_EXCEEDED" | "CANCELLED"), _) => Error::Unavailable,
+        (Some("NOT_IMPLEMENTED" | "ENDPOINT_NOT_FOUND" | "FEATURE_DISABLED"), _) => Error::Unsupported,
+        (_, 400 | 413 | 414 | 422) => Error::InvalidArgument,
+        (_, 401 | 407) => Error::Unauthenticated,
+        (_, 403) => Error::PermissionDenied,
+        (_, 404) => Error::NotFound,
+        (_, 405 | 501) => Error::Unsupported,
+        (_, 409) => Error::Conflict,
+        (_, 429) => Error::RateLimited,
+        (_, 408 | 502..=504) => Error::Unavailable,
+        (_, 500..) => Error::Server,
+        (_, _) => Error::UnexpectedResponse,
+    }
+}
+
+fn login_page(call: &Call, reply: &Reply, message: &str) -> Error {
+    let title = page_title(&reply.body);
+    let message = if title.is_empty() { message.to_owned() } else { format!("{message} (\"{title}\")") };
+    let mut context = context(call, message);
+    context.status = Some(reply.status);
+    Error::LoginPage(context)
+}
+
+fn redirect(call: &Call, reply: &Reply) -> Error {
+    let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let target = location.and_then(|location| call.url.join(location).ok());
+    let mut context = context(call, "a redirect without a target");
+    context.status = Some(reply.status);
+    let Some(mut target) = target else {
+        return Error::UnexpectedResponse(context);
+    };
+    // The query of a login URL holds its state.
+    target.set_query(None);
+    target.set_fragment(None);
+    if target.path().trim_end_matches('/') == call.url.path().trim_end_matches('/') {
+        context.message = format!("redirected to {target}; use its scheme and host in the tracking URI");
+        return Error::UnexpectedResponse(context);
+    }
+    context.message = format!("redirected to {target}");
+    Error::LoginPage(context)
+}
+
+/// The text of a page's `title`, for messages only.
+fn page_title(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
+    title.map(|(title, _)| one_line(title).into_owned()).unwrap_or_default()
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    // The other form, a date, is sent by nothing that usually stands in front of MLflow.
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// Decodes an answer already checked.
+pub(crate) fn decode<T: DeserializeOwned>(call: &Call, reply: &Reply) -> Result<T> {
+    serde_json::from_slice(&reply.body).map_err(|error| {
+        let mut context = context(call, error.to_string());
+        context.status = Some(reply.status);
+        context.attempts = reply.attempts;
+        // An answer that ends early was cut off on its way.
+        let make = if error.is_eof() && !reply.body.is_empty() { Error::Interrupted } else { Error::Decode };
+        context.source = Some(Source::Other(Box::new(error)));
+        make(context)
+    })
+}
+
+/// Of reads, for use where a missing thing is no error.
+pub(crate) fn found<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::NotFound(context)) if context.method == Method::GET => Ok(None),
+        Err(error) => Err(error),
+    }
+}
