@@ -22,7 +22,7 @@ mod settings;
 mod split;
 mod store;
 mod templates;
-#[cfg(all(feature = "testing", feature = "mlflow"))]
+#[cfg(feature = "testing")]
 pub mod testing;
 mod tracking;
 mod workflow;

@@ -97,8 +97,15 @@ impl Tracker for MlflowTracker {
             }
         };
         // The same parameters again are no error to MLflow.
-        let parameters = start.parameters.iter().fold(LogBatch::new(), |batch, (name, value)| batch.param(name, value));
-        self.client.runs().log_batch(&run_id, &parameters).await.map_err(error)?;
+        let parameters = start
+            .parameters
+            .iter()
+            .fold(LogBatch::new(), |batch, (name, value)| batch.param(name, value));
+        self.client
+            .runs()
+            .log_batch(&run_id, &parameters)
+            .await
+            .map_err(error)?;
         Ok(TrackingRun::new(experiment.as_str(), run_id.as_str()))
     }
 
@@ -114,8 +121,14 @@ impl Tracker for MlflowTracker {
     }
 
     async fn tag(&self, run: &TrackingRun, tags: &BTreeMap<String, String>) -> Result<(), TrackingError> {
-        let tags = tags.iter().fold(LogBatch::new(), |batch, (name, value)| batch.tag(name, value));
-        self.client.runs().log_batch(&RunId::from(run.run_id.as_str()), &tags).await.map_err(error)
+        let tags = tags
+            .iter()
+            .fold(LogBatch::new(), |batch, (name, value)| batch.tag(name, value));
+        self.client
+            .runs()
+            .log_batch(&RunId::from(run.run_id.as_str()), &tags)
+            .await
+            .map_err(error)
     }
 
     async fn finish(&self, run: &TrackingRun, state: RunState) -> Result<(), TrackingError> {
@@ -131,7 +144,12 @@ impl Tracker for MlflowTracker {
             return Ok(());
         }
         let update = UpdateRun::new().status(status).end_time(Timestamp::now());
-        self.client.runs().update(&run_id, update).await.map(drop).map_err(error)
+        self.client
+            .runs()
+            .update(&run_id, update)
+            .await
+            .map(drop)
+            .map_err(error)
     }
 
     async fn results(&self, run: &TrackingRun) -> Result<TrackingResults, TrackingError> {

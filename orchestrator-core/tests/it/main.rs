@@ -11,6 +11,8 @@
 mod engine_kfp;
 #[cfg(all(feature = "local", feature = "testing"))]
 mod engine_local;
+#[cfg(all(feature = "http", feature = "local"))]
+mod http;
 #[cfg(feature = "local")]
 mod model_repository;
 #[cfg(feature = "local")]
