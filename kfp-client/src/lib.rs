@@ -35,8 +35,8 @@ pub use crate::{
             ListRuns, Runs,
             create::{CreateRun, PipelineSource},
             model::{
-                ArtifactList, ChildTask, PipelineVersionReference, PluginEntry, PluginOutput, PluginState, Run, RunDetails,
-                RunOutcome, RuntimeConfig, RuntimeState, RuntimeStatus, TaskDetail,
+                ArtifactList, ChildTask, PipelineVersionReference, PluginEntry, PluginOutput, PluginState, Run,
+                RunDetails, RunOutcome, RuntimeConfig, RuntimeState, RuntimeStatus, TaskDetail,
             },
         },
     },

@@ -169,15 +169,6 @@ impl<'a> Scope<'a> {
             return fault(format!("{path}.taskInfo.name"), "not empty");
         }
         let mut before: BTreeSet<&str> = BTreeSet::new();
-        for dependency in &task.dependent_tasks {
-            if !self.graph.tasks.contains_key(dependency) {
-                return fault(
-                    format!("{path}.dependentTasks"),
-                    format!("tasks of this graph, not `{dependency}`"),
-                );
-            }
-            before.insert(dependency);
-        }
         let iterates = task.parameter_iterator.is_some() || task.artifact_iterator.is_some();
         for (name, input) in &task.inputs.parameters {
             let at = format!("{path}.inputs.parameters.{name}");
@@ -193,6 +184,15 @@ impl<'a> Scope<'a> {
         }
         for (name, input) in &task.inputs.artifacts {
             self.artifact_source(&format!("{path}.inputs.artifacts.{name}"), input, &mut before)?;
+        }
+        for dependency in &task.dependent_tasks {
+            if !self.graph.tasks.contains_key(dependency) {
+                return fault(
+                    format!("{path}.dependentTasks"),
+                    format!("tasks of this graph, not `{dependency}`"),
+                );
+            }
+            before.insert(dependency);
         }
         self.all_bound(task, target)?;
         self.trigger(task, target)?;

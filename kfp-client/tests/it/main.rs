@@ -1,0 +1,14 @@
+//! Tests of the client against loopback servers, recorded answers and the official tools.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do; the exemption for tests covers test functions only"
+)]
+
+mod creation;
+mod ir_documents;
+mod lists;
+mod recordings;
+mod scripted;
+mod transport;
