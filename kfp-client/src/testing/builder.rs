@@ -24,7 +24,7 @@ pub enum Execution {
 }
 
 /// What a server was built with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Settings {
     pub(super) generation: Generation,
     pub(super) multi_user: bool,
@@ -34,6 +34,17 @@ pub(super) struct Settings {
     pub(super) concurrency: usize,
     pub(super) work_dir: Option<PathBuf>,
     pub(super) environment: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Settings {
+    /// Leaves out the environment, which may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("generation", &self.generation)
+            .field("multi_user", &self.multi_user)
+            .field("execution", &self.execution)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings {

@@ -85,7 +85,7 @@ pub(super) trait Json {
 
 impl Json for Value {
     fn text(&self, key: &str) -> &str {
-        self.get(key).and_then(Value::as_str).unwrap_or_default()
+        self.get(key).and_then(Self::as_str).unwrap_or_default()
     }
 
     fn at(&self, path: &[&str]) -> Option<&Value> {
@@ -94,14 +94,14 @@ impl Json for Value {
 
     fn members(&self, key: &str) -> Vec<(&String, &Value)> {
         self.get(key)
-            .and_then(Value::as_object)
+            .and_then(Self::as_object)
             .map(|map| map.iter().collect())
             .unwrap_or_default()
     }
 
     fn items(&self, key: &str) -> &[Value] {
         self.get(key)
-            .and_then(Value::as_array)
+            .and_then(Self::as_array)
             .map(Vec::as_slice)
             .unwrap_or_default()
     }

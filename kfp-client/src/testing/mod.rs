@@ -42,6 +42,9 @@ mod ui;
 mod upload;
 mod versions;
 
+#[cfg(test)]
+mod tests;
+
 pub use builder::{Execution, KfpServerBuilder};
 pub use clock::Clock;
 pub use fault::{Fault, Trouble};

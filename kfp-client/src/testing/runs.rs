@@ -141,12 +141,10 @@ impl Run {
             Some(known) => {
                 let mut node = node;
                 node.task_id.clone_from(&known.task_id);
+                let last = node.history.last().copied();
+                node.history.clone_from(&known.history);
                 if node.state != known.state {
-                    let mut history = known.history.clone();
-                    history.extend(node.history.last().copied());
-                    node.history = history;
-                } else {
-                    node.history.clone_from(&known.history);
+                    node.history.extend(last);
                 }
                 *known = node;
             }

@@ -157,7 +157,7 @@ impl Context<'_> {
 
     pub(super) fn list_runs_v1(&mut self) -> Result<Answer, Refusal> {
         let (experiment, namespace) = self.v1_scope();
-        self.list_runs(&namespace, &experiment, true, |context, run| context.run_v1(run))
+        self.list_runs(&namespace, &experiment, true, Self::run_v1)
     }
 
     /// Experiment and namespace of a v1 list.

@@ -18,8 +18,8 @@ pub(super) enum Kind {
     /// Names by number; number 0 is first.
     Enum(&'static [(&'static str, i64)]),
     Message(&'static Schema),
-    List(&'static Kind),
-    Map(&'static Kind),
+    List(&'static Self),
+    Map(&'static Self),
     /// `google.protobuf.Struct`: any object.
     Struct,
     /// `google.protobuf.Value`: anything.

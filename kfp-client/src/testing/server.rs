@@ -55,9 +55,16 @@ pub struct Recorded {
 /// println!("{}/apis/v2beta1/healthz", running.url());
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KfpServer {
     guard: Arc<Guard>,
+}
+
+impl std::fmt::Debug for KfpServer {
+    /// Says how the server was set up, and nothing of what it holds.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KfpServer").field(&self.core().settings).finish()
+    }
 }
 
 /// Ends what runs when the last handle goes.
@@ -103,10 +110,13 @@ impl KfpServer {
 
     async fn mount(&self, builder: wiremock::MockServerBuilder) -> RunningKfpServer {
         let server = builder.disable_request_recording().start().await;
-        let broken =
-            Mock::given(Broken(self.clone())).respond_with_err(|_: &Request| std::io::Error::other("connection ended"));
+        let broken = Mock::given(Broken(Arc::clone(self.core())))
+            .respond_with_err(|_: &Request| std::io::Error::other("connection ended"));
         broken.with_priority(1).mount(&server).await;
-        Mock::given(any()).respond_with(self.clone()).mount(&server).await;
+        Mock::given(any())
+            .respond_with(Mounted(Arc::clone(self.core())))
+            .mount(&server)
+            .await;
         RunningKfpServer {
             kfp: self.clone(),
             server,
@@ -165,14 +175,16 @@ impl KfpServer {
     pub fn work_dir(&self) -> std::io::Result<std::path::PathBuf> {
         self.core().engine.work_dir()
     }
+}
 
+impl Core {
     /// Handles a request; `None` if the connection is to end without an answer.
-    pub(super) fn handle(&self, request: &Request) -> Option<ResponseTemplate> {
+    fn handle(self: &Arc<Self>, request: &Request) -> Option<ResponseTemplate> {
         let mut call = Call::new(request);
         if let Some(path) = call.path.strip_prefix("/pipeline/apis/") {
             call.path = format!("/apis/{path}");
         }
-        let core = self.core();
+        let core = self;
         let generation = core.settings.generation;
         let mut state = core.lock();
         let trouble = state.faults.take(&call);
@@ -221,24 +233,36 @@ impl KfpServer {
         (!silent).then_some(response)
     }
 
+    fn respond(self: &Arc<Self>, request: &Request) -> ResponseTemplate {
+        self.handle(request)
+            .unwrap_or_else(|| Refusal::silence().response(self.settings.generation))
+    }
+
     fn breaks(&self, request: &Request) -> bool {
-        let core = self.core();
         let call = Call::new(request);
-        let crashes = core.settings.multi_user && call.header(&core.settings.identity_header) == Some("");
-        crashes || core.lock().faults.will_break(&call)
+        let crashes = self.settings.multi_user && call.header(&self.settings.identity_header) == Some("");
+        crashes || self.lock().faults.will_break(&call)
     }
 }
 
 impl Respond for KfpServer {
     /// Answers a request. Where a server of its own would end the connection, a gateway answers 503 as Envoy does.
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        self.handle(request)
-            .unwrap_or_else(|| Refusal::silence().response(self.core().settings.generation))
+        self.core().respond(request)
+    }
+}
+
+/// What a running server holds: without the handle's guard, so that a slow connection keeps no step alive.
+struct Mounted(Arc<Core>);
+
+impl Respond for Mounted {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        self.0.respond(request)
     }
 }
 
 /// Matches the requests that get no answer, and handles them.
-struct Broken(KfpServer);
+struct Broken(Arc<Core>);
 
 impl Match for Broken {
     fn matches(&self, request: &Request) -> bool {

@@ -278,7 +278,7 @@ impl Argo<'_> {
             "Pod"
         };
         self.driving.change(path, task.name, kind, "RUNNING", |node| {
-            name.clone_into(&mut node.template)
+            name.clone_into(&mut node.template);
         });
         self.driving.follow(parent, path);
         let items = match (

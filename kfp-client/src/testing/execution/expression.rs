@@ -285,3 +285,47 @@ fn compare(mark: &str, left: &Value, right: &Value) -> Result<bool, String> {
         _ => order.is_ge(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::condition;
+
+    fn holds(text: &str) -> Result<bool, String> {
+        let inputs = json!({"x": "heads", "n": 7, "r": 0.5, "b": true});
+        condition(text, inputs.as_object().unwrap())
+    }
+
+    #[test]
+    fn conditions_as_the_sdk_writes_them() {
+        for text in [
+            "inputs.parameter_values['x'] == 'heads'",
+            "!(inputs.parameter_values['x'] == 'tails') && inputs.parameter_values['n'] > 5",
+            "int(inputs.parameter_values['n']) >= 7 || false",
+            "inputs.parameter_values['r'] < 0.8",
+            "inputs.parameter_values['b'] == true",
+            "string(inputs.parameter_values['n']) == '7'",
+            "inputs.parameters['x'].string_value == \"heads\"",
+            "inputs.parameter_values['x'] in ['heads', 'tails']",
+            "-1 < 0",
+        ] {
+            assert_eq!(holds(text), Ok(true), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_conditions_are_errors() {
+        for text in [
+            "",
+            "inputs.parameter_values['none'] == 1",
+            "1 < 'a'",
+            "1 ==",
+            "'open",
+            "n; m",
+            "1",
+        ] {
+            assert!(holds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -227,69 +227,17 @@ impl Pipeline<'_> {
         }
         self.driving.enter(path, shown, "DAG", "RUNNING");
         self.driving.follow(&driver, path);
-        let outcome = match self.iterations(task, &inputs) {
+        let outcome = match iterations(task, &inputs) {
             Ok(None) => self.component(path, task, inputs),
-            Ok(Some(rounds)) => self.rounds(path, task, rounds),
+            Ok(Some(rounds)) => self.rounds(path, task, &rounds),
             Err(cause) => Outcome::Failed(cause),
         };
         self.driving.enter(path, shown, "DAG", outcome.state());
         outcome
     }
 
-    /// The inputs of each round of a loop.
-    fn iterations(&self, task: &Value, inputs: &Values) -> Result<Option<Vec<Values>>, String> {
-        if let Some(iterator) = task.get("parameterIterator") {
-            let raw = iterator.at(&["items", "raw"]).and_then(Value::as_str);
-            let list = match raw {
-                Some(text) => {
-                    serde_json::from_str::<Value>(text).map_err(|error| format!("items of the loop: {error}"))?
-                }
-                None => {
-                    let name = iterator
-                        .at(&["items", "inputParameter"])
-                        .and_then(Value::as_str)
-                        .unwrap_or_default();
-                    let value = inputs.parameters.get(name).cloned().unwrap_or_default();
-                    value
-                        .as_str()
-                        .and_then(|text| serde_json::from_str(text).ok())
-                        .unwrap_or(value)
-                }
-            };
-            let item = iterator.text("itemInput");
-            let list = list.as_array().ok_or("items of the loop are no list")?;
-            return Ok(Some(
-                list.iter()
-                    .map(|value| {
-                        let mut own = inputs.clone();
-                        own.parameters.insert(item.to_owned(), value.clone());
-                        own
-                    })
-                    .collect(),
-            ));
-        }
-        if let Some(iterator) = task.get("artifactIterator") {
-            let name = iterator
-                .at(&["items", "inputArtifact"])
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let item = iterator.text("itemInput");
-            let list = inputs.artifacts.get(name).cloned().unwrap_or_default();
-            return Ok(Some(
-                list.into_iter()
-                    .map(|artifact| {
-                        let mut own = inputs.clone();
-                        own.artifacts.insert(item.to_owned(), vec![artifact]);
-                        own
-                    })
-                    .collect(),
-            ));
-        }
-        Ok(None)
-    }
-
     /// Runs the rounds of a loop; each output becomes the list of the rounds' outputs.
-    fn rounds(&self, path: &str, task: &Value, rounds: Vec<Values>) -> Outcome {
+    fn rounds(&self, path: &str, task: &Value, rounds: &[Values]) -> Outcome {
         let limit = task
             .at(&["iteratorPolicy", "parallelismLimit"])
             .and_then(Value::as_u64)
@@ -395,7 +343,7 @@ impl Pipeline<'_> {
         let platform = self.platform.and_then(kubernetes);
         let node = format!("{path}/executor");
         self.driving.change(&node, "executor", "Pod", "RUNNING", |node| {
-            "system-container-impl".clone_into(&mut node.template)
+            "system-container-impl".clone_into(&mut node.template);
         });
         self.driving.follow(path, &node);
         let step = Step {
@@ -543,6 +491,55 @@ impl Pipeline<'_> {
             other => other.clone(),
         }
     }
+}
+
+/// The inputs of each round of a loop.
+fn iterations(task: &Value, inputs: &Values) -> Result<Option<Vec<Values>>, String> {
+    if let Some(iterator) = task.get("parameterIterator") {
+        let raw = iterator.at(&["items", "raw"]).and_then(Value::as_str);
+        let list = if let Some(text) = raw {
+            serde_json::from_str::<Value>(text).map_err(|error| format!("items of the loop: {error}"))?
+        } else {
+            let name = iterator
+                .at(&["items", "inputParameter"])
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let value = inputs.parameters.get(name).cloned().unwrap_or_default();
+            value
+                .as_str()
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or(value)
+        };
+        let item = iterator.text("itemInput");
+        let list = list.as_array().ok_or("items of the loop are no list")?;
+        return Ok(Some(
+            list.iter()
+                .map(|value| {
+                    let mut own = inputs.clone();
+                    own.parameters.insert(item.to_owned(), value.clone());
+                    own
+                })
+                .collect(),
+        ));
+    }
+    if let Some(iterator) = task.get("artifactIterator") {
+        let name = iterator
+            .at(&["items", "inputArtifact"])
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let item = iterator.text("itemInput");
+        let list = inputs.artifacts.get(name).cloned().unwrap_or_default();
+        return Ok(Some(
+            list.into_iter()
+                .map(|artifact| {
+                    let mut own = inputs.clone();
+                    own.artifacts.insert(item.to_owned(), vec![artifact]);
+                    own
+                })
+                .collect(),
+        ));
+    }
+    Ok(None)
 }
 
 /// `parseJson(string_value)["a"][0]`.

@@ -174,3 +174,38 @@ fn comparison(text: &str) -> bool {
     }
     text.trim() == "true"
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::values::{Outcome, Values};
+    use super::{depends, names, when};
+
+    #[test]
+    fn when_compares_texts_and_numbers() {
+        for text in [
+            "",
+            "\"a\" == \"a\"",
+            "a == a && 2 < 10",
+            "(a == b) || !(1 > 2)",
+            "'x && y' != x",
+        ] {
+            assert!(when(text), "{text}");
+        }
+        for text in ["a == b", "10 < 9", "false"] {
+            assert!(!when(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn depends_looks_at_results() {
+        let results = BTreeMap::from([
+            ("a".to_owned(), Outcome::Succeeded(Values::default())),
+            ("b-2".to_owned(), Outcome::Failed(String::new())),
+        ]);
+        assert!(depends("a && (b-2.Failed || b-2.Errored)", &results));
+        assert!(!depends("a.Succeeded && b-2", &results));
+        assert_eq!(names("a && (b-2.Failed || !c.Skipped)"), ["a", "b-2", "c"]);
+    }
+}
