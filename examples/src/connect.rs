@@ -58,10 +58,10 @@ async fn sandbox(flags: &Connection) -> Result<Connected, Failure> {
     say(&format!("started a mocked Kubeflow at {}", sandbox.url()));
     let password = SecretString::from(sandbox.password().to_owned());
     let credentials = Credentials::new(sandbox.username(), password);
-    let uri = flags.mlflow_uri.clone().unwrap_or_else(|| sandbox.mlflow_url().to_string());
+    let uri = flags.mlflow_uri.clone().unwrap_or_else(|| sandbox.mlflow_url().to_owned());
     let mlflow = mlflow(&uri, flags)?;
     let namespace = flags.namespace.clone().unwrap_or_else(|| sandbox.namespace().to_owned());
-    let engine = kfp_v2(sandbox.url().as_str(), credentials, &namespace, flags).await?;
+    let engine = kfp_v2(sandbox.url(), credentials, &namespace, flags).await?;
     let builder = Orchestrator::builder().engine(engine).settings(settings(flags, true)?);
     build(builder, Some(mlflow), flags, Some(sandbox), true)
 }
@@ -171,7 +171,11 @@ fn ca(flags: &Connection) -> Result<Option<Vec<u8>>, Failure> {
 
 /// Why a login failed: a wrong address or setting is the user's turn, everything else the service's.
 pub fn login_failure(error: dex_auth::Error) -> Failure {
-    if error.is_config() { Failure::usage(error) } else { Failure::service(error) }
+    use dex_auth::Error;
+    match error {
+        Error::Config { .. } | Error::ConnectorRequired { .. } | Error::ConnectorUnknown { .. } => Failure::usage(error),
+        error => Failure::service(error),
+    }
 }
 
 /// The password of the environment, or of a prompt where somebody can answer it.

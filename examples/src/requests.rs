@@ -113,10 +113,14 @@ impl Connected {
         if let Some(version) = version {
             return Ok((name, version));
         }
-        match newest_version(mlflow, &name).await? {
+        let newest = mlflow.model_versions().newest(&name).await.map_err(|error| match error.is_retryable() {
+            true => Failure::service(error),
+            false => Failure::failed(error),
+        })?;
+        match newest {
             Some(newest) => {
-                say(&format!("the newest version of {name} is {newest}"));
-                Ok((name, newest))
+                say(&format!("the newest version of {name} is {}", newest.version));
+                Ok((name, newest.version.get()))
             }
             None => Err(Failure::usage(format!("there is no registered model {name} yet: train one first, or give --model-name"))),
         }

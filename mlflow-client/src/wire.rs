@@ -66,13 +66,6 @@ pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Defaul
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// An empty text means that nothing was set.
-pub(crate) fn non_empty<'de, D: Deserializer<'de>, T: DeserializeOwned + AsRef<str>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    Ok(Option::<T>::deserialize(deserializer)?.filter(|value| !value.as_ref().is_empty()))
-}
-
 /// 64-bit integers are numbers in answers of MLflow itself; hosted servers write them as text.
 #[derive(Deserialize)]
 #[serde(untagged)]

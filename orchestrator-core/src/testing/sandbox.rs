@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use dex_auth::testing::{Gateway, Release};
-use kfp_client::testing::{Execution, Generation, KfpServer};
-use mlflow_client::testing::MlflowServer;
+use kfp_client::testing::{Execution, Generation, KfpServer, RunningKfpServer};
+use mlflow_client::testing::{MlflowServer, RunningMlflowServer};
 
 /// A mocked Kubeflow on loopback: a gateway with Dex behind it, the Kubeflow Pipelines UI and API behind the gateway,
 /// the API also directly, and MLflow. It ends when it is dropped, with every step that still runs.
@@ -26,10 +26,11 @@ use mlflow_client::testing::MlflowServer;
 pub struct Sandbox {
     gateway: Gateway,
     kfp: KfpServer,
-    kfp_direct: kfp_client::testing::Running,
     mlflow: MlflowServer,
-    mlflow_running: mlflow_client::testing::Running,
+    _running: (RunningKfpServer, RunningMlflowServer),
     kfp_url: String,
+    kfp_direct_url: String,
+    mlflow_url: String,
     namespace: String,
 }
 
@@ -163,11 +164,12 @@ impl SandboxBuilder {
         let mlflow_running = mlflow.start().await;
         let kfp_url = format!("{}/pipeline", gateway.url().trim_end_matches('/'));
         Ok(Sandbox {
+            kfp_direct_url: kfp_direct.url().to_string(),
+            mlflow_url: mlflow_running.url().to_string(),
             gateway,
             kfp,
-            kfp_direct,
             mlflow,
-            mlflow_running,
+            _running: (kfp_direct, mlflow_running),
             kfp_url,
             namespace: self.namespace,
         })
@@ -193,12 +195,12 @@ impl Sandbox {
     /// Address of the API server itself, which trusts the header `kubeflow-userid` as the real one does inside the
     /// cluster.
     pub fn kfp_direct_url(&self) -> &str {
-        self.kfp_direct.url()
+        &self.kfp_direct_url
     }
 
     /// Address of MLflow.
     pub fn mlflow_url(&self) -> &str {
-        self.mlflow_running.url()
+        &self.mlflow_url
     }
 
     /// The user.
