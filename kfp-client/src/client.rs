@@ -20,7 +20,7 @@ use crate::{
 
 /// Default limit of one call, repetitions included. A default server starts about five runs a second and lets the
 /// rest wait, so a shorter limit would cut off submissions of a busy moment.
-const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Default time in which a run whose creation was not answered is looked for.
 const DEFAULT_SETTLE_TIME: Duration = Duration::from_secs(10);

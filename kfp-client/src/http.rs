@@ -232,7 +232,7 @@ pub(crate) fn transport_error(call: &Call, error: reqwest_middleware::Error) -> 
     let error = match error {
         // The URL is in the context already, and its query may hold what should not be logged.
         reqwest_middleware::Error::Reqwest(error) => reqwest_middleware::Error::Reqwest(error.without_url()),
-        other => other,
+        other @ reqwest_middleware::Error::Middleware(_) => other,
     };
     let (make, message): (fn(Box<ErrorContext>) -> Error, String) = match &error {
         reqwest_middleware::Error::Middleware(inner) => (Error::Middleware, inner.to_string()),
@@ -310,7 +310,7 @@ pub(crate) fn check(call: &Call, reply: &Reply) -> Result<()> {
     let body: Option<ErrorBody> = serde_json::from_slice(&reply.body).ok();
     let is_json = body.is_some();
     let body = body.unwrap_or_default();
-    let chain = body.message.or(body.error_message).or_else(|| match body.error {
+    let chain = body.message.or(body.error_message).or(match body.error {
         Some(serde_json::Value::String(text)) => Some(text),
         _ => None,
     });
@@ -349,6 +349,7 @@ pub(crate) fn check(call: &Call, reply: &Reply) -> Result<()> {
 }
 
 /// The variant for a gRPC code, or for a status where there is no code.
+#[allow(clippy::match_same_arms, reason = "codes and statuses are two tables")]
 pub(crate) fn classify(code: Option<i32>, status: StatusCode) -> fn(Box<ErrorContext>) -> Error {
     match (code, status.as_u16()) {
         (Some(3 | 11), _) => Error::InvalidArgument,

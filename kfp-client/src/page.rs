@@ -94,32 +94,38 @@ where
     F: Fn(Option<String>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Page<T>>> + Send,
 {
+    enum Next {
+        First,
+        Token(String),
+        End,
+    }
     struct State<T, F> {
         fetch: F,
         ready: VecDeque<Result<T>>,
-        // `None`: nothing more to fetch. `Some(None)`: the first page.
-        next: Option<Option<String>>,
+        next: Next,
     }
     let state = State {
         fetch,
         ready: VecDeque::new(),
-        next: Some(None),
+        next: Next::First,
     };
     stream::unfold(state, |mut state| async move {
         loop {
             if let Some(item) = state.ready.pop_front() {
                 return Some((item, state));
             }
-            let token = state.next.take()?;
+            let token = match std::mem::replace(&mut state.next, Next::End) {
+                Next::First => None,
+                Next::Token(token) => Some(token),
+                Next::End => return None,
+            };
             match (state.fetch)(token.clone()).await {
                 Ok(page) => {
                     state.ready.extend(page.items.into_iter().map(Ok));
                     state.ready.extend(page.broken.into_iter().map(Err));
                     // A token that comes back unchanged would go round for ever.
-                    state.next = page
-                        .next_page_token
-                        .filter(|next| Some(next) != token.as_ref())
-                        .map(Some);
+                    let next = page.next_page_token.filter(|next| Some(next) != token.as_ref());
+                    state.next = next.map_or(Next::End, Next::Token);
                 }
                 Err(error) => return Some((Err(error), state)),
             }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Longest silence within a stream of log lines that still grows.
-const LONGEST_SILENCE: Duration = Duration::from_mins(5);
+const LONGEST_SILENCE: Duration = Duration::from_secs(300);
 
 /// Which pod's log to read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -108,7 +108,7 @@ pub(crate) fn stored_text(field: &'static str, text: &str, longest: usize, requi
 
 /// Refuses characters beyond the basic multilingual plane (emoji).
 ///
-/// The server's MySQL connection cannot store them, and a run is refused for them only after its workflow was started
+/// The server's connection to `MySQL` cannot store them, and a run is refused for them only after its workflow was started
 /// (KFP 2.17).
 pub(crate) fn storable(field: &'static str, text: &str) -> Result<()> {
     match text.chars().find(|&char| char > '\u{ffff}') {

@@ -105,7 +105,8 @@ async fn an_outcome_that_stays_open_is_said_to_be_open() {
 
 #[tokio::test]
 async fn what_the_server_refuses_is_refused_at_once() {
-    let refusals: [(fn() -> Act, fn(&Error) -> bool); 4] = [
+    type Case = (fn() -> Act, fn(&Error) -> bool);
+    let refusals: [Case; 4] = [
         (
             || Act::json(400, json!({"code": 3, "message": "bad"})),
             |error| matches!(error, Error::InvalidArgument(_)),

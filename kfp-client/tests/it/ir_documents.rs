@@ -70,6 +70,7 @@ fn real_pipelines_survive_being_read_and_written() {
 }
 
 /// A pipeline with everything the builder can do.
+#[allow(clippy::too_many_lines, reason = "one example, to be read as a whole")]
 fn everything() -> PipelineBuilder {
     let prepare = ContainerComponent::new("registry.example.com/prepare:1")
         .command(["prepare"])

@@ -18,7 +18,7 @@ pub(crate) enum Act {
     /// Answers with further headers.
     Headers(u16, Vec<(&'static str, String)>, String),
     /// Waits, then does something else.
-    After(Duration, Box<Act>),
+    After(Duration, Box<Self>),
     /// Closes the connection without a word.
     Close,
     /// Announces more bytes than it sends.

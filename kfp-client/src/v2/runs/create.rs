@@ -28,7 +28,7 @@ use crate::{
 
 /// How much longer than the caller's limit a creation may take in the background.
 const BACKGROUND_FACTOR: u32 = 5;
-const SHORTEST_BACKGROUND: Duration = Duration::from_mins(5);
+const SHORTEST_BACKGROUND: Duration = Duration::from_secs(300);
 
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -267,16 +267,14 @@ impl Runs {
         let background = (limit.saturating_mul(BACKGROUND_FACTOR)).max(SHORTEST_BACKGROUND);
         let submitted_call = call.clone();
         let mut task = tokio::spawn(async move { submit(&inner, &submitted_call, claim, background).await });
-        match tokio::time::timeout(limit, &mut task).await {
-            Ok(joined) => match ended(&call, joined) {
-                Submission::Made(run) => Ok(*run),
-                Submission::Refused(error) => Err(error),
-                Submission::Open(error) => self.settle(&call, run_id, None, error).await,
-            },
-            Err(_) => {
-                let error = Error::Timeout(context(&call, format!("no answer within {limit:.1?}")));
-                self.settle(&call, run_id, Some(task), error).await
-            }
+        let Ok(joined) = tokio::time::timeout(limit, &mut task).await else {
+            let error = Error::Timeout(context(&call, format!("no answer within {limit:.1?}")));
+            return self.settle(&call, run_id, Some(task), error).await;
+        };
+        match ended(&call, joined) {
+            Submission::Made(run) => Ok(*run),
+            Submission::Refused(error) => Err(error),
+            Submission::Open(error) => self.settle(&call, run_id, None, error).await,
         }
     }
 
