@@ -1,1 +1,19 @@
-//! Shared by the benchmarks.
+//! Shared by the benchmarks: runs a program again and again, and tells the spread of what was measured.
+
+mod figures;
+mod measure;
+
+pub use figures::Figures;
+pub use measure::{Measured, measure, measure_if_asked};
+
+/// What ends a benchmark early.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Writes one line of the result to standard output.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn line(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
