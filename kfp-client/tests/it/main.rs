@@ -2,10 +2,13 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests fail as tests do; the exemption for tests covers test functions only"
 )]
 
+#[cfg(feature = "testing")]
+mod contract;
 mod creation;
 mod ir_documents;
 mod lists;
