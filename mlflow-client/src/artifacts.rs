@@ -1,22 +1,31 @@
 //! Files of runs, through the server's artifact proxy.
 
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, stream};
 use http::Method;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use url::Url;
 
 use crate::{
     client::Client,
     endpoint::{Accept, Call},
     error::{Error, Result},
-    http::{check_stream, read, too_late, transport_error},
+    http::{check_stream, context, read, too_late, transport_error},
     ids::RunId,
     limits, wire,
 };
 
 /// Most bytes that [`Artifacts::read`] holds.
 const MOST_IN_MEMORY: usize = 256 * 1024 * 1024;
+/// Addresses of more runs than this are not remembered.
+const REMEMBERED: usize = 1024;
 
 /// A file or directory among the artifacts of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -79,16 +88,26 @@ impl Artifacts {
     }
 
     /// Writes a file from a stream, which is sent as it comes and never held in memory. It can be read once only, so
-    /// the upload is not repeated when it breaks.
+    /// the upload is not repeated when it breaks. It may take as long as it likes, as long as it moves on: the client's
+    /// time limit is for a standstill.
     pub async fn upload_stream<S, E>(&self, run: &RunId, path: &str, content: S) -> Result<()>
     where
         S: Stream<Item = std::result::Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
     {
         let call = self.file("artifacts.upload_stream", Method::PUT, run, path).await?.accept(Accept::Nothing);
-        let body = reqwest::Body::wrap_stream(content.map_err(Into::into));
-        let response = self.client.inner.head(&call, Some(body)).await?;
-        check_stream(&call, response).await.map(drop)
+        let inner = &self.client.inner;
+        let _slot = tokio::time::timeout(inner.timeout, inner.in_flight.acquire())
+            .await
+            .map_err(|_| too_late(&call, inner.timeout))?;
+        let progress = Progress::new();
+        let moved = progress.clone();
+        let body = reqwest::Body::wrap_stream(content.map(move |chunk| {
+            moved.note();
+            chunk.map_err(Into::into)
+        }));
+        let work = async { check_stream(&call, inner.head(&call, Some(body)).await?).await.map(drop) };
+        progress.watch(&call, inner.timeout, work).await
     }
 
     /// The content of a file, at most 256 MiB; larger ones are for [`download`](Self::download).
@@ -109,14 +128,19 @@ impl Artifacts {
     }
 
     /// The content of a file as it comes. The call ends with the head of the answer; what breaks later is an error of
-    /// the stream.
+    /// the stream, and so is a standstill for the client's time limit.
     pub async fn download(&self, run: &RunId, path: &str) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
         let call = self.file("artifacts.download", Method::GET, run, path).await?.accept(Accept::Artifact);
         let inner = &self.client.inner;
-        let head = tokio::time::timeout(inner.timeout, inner.head(&call, None)).await;
-        let response = head.unwrap_or_else(|_| Err(too_late(&call, inner.timeout)))?;
-        let response = check_stream(&call, response).await?;
-        Ok(response.bytes_stream().map_err(move |error| transport_error(&call, error.into())))
+        let open = |limit| {
+            let call = &call;
+            async move {
+                let work = async { check_stream(call, inner.head(call, None).await?).await };
+                tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(too_late(call, limit)))
+            }
+        };
+        let (response, _) = inner.repeat(&call, inner.timeout, open).await?;
+        Ok(in_time(call, response, inner.timeout))
     }
 
     /// Deletes a file, or a directory with all below it. What is not there is no error.
@@ -126,46 +150,108 @@ impl Artifacts {
     }
 
     async fn file(&self, operation: &'static str, method: Method, run: &RunId, path: &str) -> Result<Call> {
+        limits::id("run_id", run.as_str())?;
         let below = segments(path)?;
         let uri = self.uri(run).await?;
-        let root = proxied(&uri).ok_or_else(|| {
-            let allowed = "a run whose artifacts the server keeps itself (start it with --serve-artifacts)";
-            Error::invalid("run_id", format!("{allowed}; this one keeps them at {uri}"))
-        })?;
-        let parts = ["api", "2.0", "mlflow-artifacts", "artifacts"].into_iter().chain(root.split('/')).chain(below);
-        Call::new(operation, method, &self.client.inner.base, parts)
+        let base = &self.client.inner.base;
+        let proxy = ["api", "2.0", "mlflow-artifacts", "artifacts"];
+        let Some(root) = proxied(&uri, base) else {
+            let call = Call::new(operation, method, base, proxy)?;
+            let message = format!("run {run} keeps its artifacts at {uri}, which this server does not pass on");
+            return Err(Error::Unsupported(context(&call, message)));
+        };
+        // The address is the server's, but with dots in it the files would land elsewhere.
+        let root = segments(root).map_err(|_| Error::invalid("artifact_uri", "an address without empty parts and dots"))?;
+        Call::new(operation, method, base, proxy.into_iter().chain(root).chain(below))
     }
 
     /// Where a run keeps its artifacts; asked once.
     async fn uri(&self, run: &RunId) -> Result<String> {
-        let mut known = self.client.inner.artifact_uris.lock().await;
-        if let Some(uri) = known.get(run) {
+        if let Some(uri) = self.client.inner.artifact_uris.lock().await.get(run) {
             return Ok(uri.clone());
         }
         let uri = self.client.runs().get(run).await?.info.artifact_uri;
+        let mut known = self.client.inner.artifact_uris.lock().await;
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
         known.insert(run.clone(), uri.clone());
         Ok(uri)
     }
 }
 
-/// The path below the proxy's root. A host in the address is the server itself: the client asks no other.
-fn proxied(uri: &str) -> Option<&str> {
+/// When something last moved.
+#[derive(Clone)]
+struct Progress(Arc<Mutex<Instant>>);
+
+impl Progress {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends `work` when nothing has moved for `limit`.
+    async fn watch<T>(&self, call: &Call, limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let until = self.last() + limit;
+            match tokio::time::timeout_at(until, &mut work).await {
+                Ok(result) => return result,
+                Err(_) if self.last() + limit > until => {}
+                Err(_) => return Err(too_late(call, limit)),
+            }
+        }
+    }
+}
+
+fn in_time(call: Call, response: reqwest::Response, limit: Duration) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+    let bytes = response.bytes_stream().boxed();
+    stream::unfold(Some((bytes, call)), move |state| async move {
+        let (mut bytes, call) = state?;
+        match tokio::time::timeout(limit, bytes.next()).await {
+            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some((bytes, call)))),
+            Ok(Some(Err(error))) => Some((Err(transport_error(&call, error.into())), None)),
+            Ok(None) => None,
+            Err(_) => Some((Err(too_late(&call, limit)), None)),
+        }
+    })
+}
+
+/// The path below the proxy's root. Artifacts at another host are not for this client, whose credentials are for its own
+/// server only.
+fn proxied<'a>(uri: &'a str, base: &Url) -> Option<&'a str> {
     let path = uri.strip_prefix("mlflow-artifacts:")?;
     let path = match path.strip_prefix("//") {
-        Some(with_host) => with_host.split_once('/')?.1,
+        Some(with_host) => {
+            let (authority, path) = with_host.split_once('/')?;
+            let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+            if !authority.is_empty() && base.host_str() != Some(host) && base.host_str() != Some(authority) {
+                return None;
+            }
+            path
+        }
         None => path,
     };
     Some(path.trim_matches('/')).filter(|path| !path.is_empty())
 }
 
-/// The parts of a path that stays inside the run. MLflow refuses `#` and encoded tricks itself (3.17).
+/// The parts of a path that stays inside the run. `#` and what looks percent-encoded MLflow refuses itself (3.17).
 fn segments(path: &str) -> Result<Vec<&str>> {
-    const ALLOWED: &str = "a path relative to the run, with '/', without empty parts, '.', '..', '\\' and control characters";
+    const ALLOWED: &str =
+        "a path relative to the run, with '/', without empty parts, '.', '..', '\\', '#', percent-encoding and control characters";
     let parts: Vec<&str> = path.split('/').collect();
     let bad = |part: &&str| {
         part.is_empty() || matches!(*part, "." | "..") || part.contains(['\\', '#']) || part.chars().any(char::is_control)
     };
-    if parts.iter().any(bad) {
+    let encoded = |three: &[u8]| matches!(three, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    if parts.iter().any(bad) || path.as_bytes().windows(3).any(encoded) {
         return Err(Error::invalid("path", ALLOWED));
     }
     Ok(parts)
@@ -178,17 +264,43 @@ mod tests {
     #[test]
     fn paths_stay_inside_the_run() {
         assert_eq!(segments("model/weights v1.bin").unwrap(), ["model", "weights v1.bin"]);
-        for path in ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a\\b", "a#b", "a\nb"] {
+        for path in ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a\\b", "a#b", "a%2e%2e", "a\nb"] {
             assert!(segments(path).is_err(), "{path:?}");
         }
     }
 
     #[test]
     fn only_artifacts_of_the_server_itself_are_served() {
-        assert_eq!(proxied("mlflow-artifacts:/1/abc/artifacts"), Some("1/abc/artifacts"));
-        assert_eq!(proxied("mlflow-artifacts://host:5000/1/abc"), Some("1/abc"));
-        for uri in ["s3://bucket/1", "/tmp/x", "mlflow-artifacts:", "mlflow-artifacts:/", "runs:/abc/model"] {
-            assert_eq!(proxied(uri), None, "{uri}");
+        let base = "http://127.0.0.1:5000".parse().unwrap();
+        for (uri, path) in [
+            ("mlflow-artifacts:/1/abc/artifacts", "1/abc/artifacts"),
+            ("mlflow-artifacts:///1/abc/artifacts", "1/abc/artifacts"),
+            ("mlflow-artifacts://127.0.0.1:5000/1/abc", "1/abc"),
+        ] {
+            assert_eq!(proxied(uri, &base), Some(path), "{uri}");
         }
+        for uri in
+            ["s3://bucket/1", "/tmp/x", "mlflow-artifacts:", "mlflow-artifacts:/", "runs:/abc/model", "mlflow-artifacts://other:5000/1"]
+        {
+            assert_eq!(proxied(uri, &base), None, "{uri}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_standstill_ends_a_transfer() {
+        let base: Url = "http://127.0.0.1:5000".parse().unwrap();
+        let call = Call::new("x", Method::PUT, &base, ["x"]).unwrap();
+        let limit = Duration::from_secs(2);
+        let progress = Progress::new();
+        let slow = async {
+            for _ in 0..5 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                progress.note();
+            }
+            Ok(())
+        };
+        progress.watch(&call, limit, slow).await.unwrap();
+        let stuck = progress.watch(&call, limit, std::future::pending::<Result<()>>()).await;
+        assert!(matches!(stuck, Err(Error::Timeout(_))));
     }
 }
