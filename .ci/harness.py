@@ -61,15 +61,20 @@ class Service:
 
     def __init__(self, name, *flags, env=None):
         self.log = tempfile.TemporaryFile(mode="w+")
+        self.told, self.left = "", []
+        # Its folder for temporary files is its own, so that what it leaves there can be told.
+        self.folder = tempfile.mkdtemp(prefix=f"{name}-")
         self.process = subprocess.Popen(
             [program(name), *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True,
-            env=environment(**(env or {})),
+            env=environment(TMPDIR=self.folder, **(env or {})),
         )
         lines = queue.Queue()
-        threading.Thread(target=lambda: [lines.put(line) for line in self.process.stdout], daemon=True).start()
+        self.reader = threading.Thread(target=lambda: [lines.put(line) for line in self.process.stdout], daemon=True)
+        self.reader.start()
         try:
             self.info = json.loads(lines.get(timeout=START_LIMIT))
         except (queue.Empty, ValueError) as error:
+            self.info = {}
             self.stop()
             raise AssertionError(f"{name} {' '.join(flags)} did not say where it listens: {self.said()}") from error
 
@@ -86,11 +91,13 @@ class Service:
         self.stop()
 
     def said(self):
-        self.log.seek(0)
-        return self.log.read()
+        if not self.log.closed:
+            self.log.seek(0)
+            self.told = self.log.read()
+        return self.told
 
     def stop(self, how=signal.SIGINT):
-        """Ends it; answers its exit status."""
+        """Ends it; answers its exit status. `left` then names what it left in its folder for temporary files."""
         if self.process.poll() is None:
             self.process.send_signal(how)
             try:
@@ -98,6 +105,13 @@ class Service:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(10)
+        if not self.log.closed:
+            self.reader.join(10)
+            self.process.stdout.close()
+            self.said()
+            self.log.close()
+            self.left = sorted(os.listdir(self.folder))
+            shutil.rmtree(self.folder, ignore_errors=True)
         return self.process.returncode
 
     def flags(self, mlflow=True):

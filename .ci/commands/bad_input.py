@@ -52,7 +52,7 @@ class BadInput(unittest.TestCase):
             (("--git-repository", "", *sha), ["git"]),
             (("--git-repository", "https://git.example.com/fraud.git"), ["--git-sha"]),
             (("--git-repository", "https://git.example.com/fraud.git", "--git-sha", "main"), ["sha"]),
-            (("--git-repository", "https://git.example.com/fraud.git", "--git-sha", "--upload-pack=touch"), ["sha"]),
+            (("--git-repository", "https://git.example.com/fraud.git", "--git-sha=--upload-pack=touch"), ["sha"]),
             (("--dataset-version", ""), ["dataset"]),
             (("--dataset-version", "../v1"), ["dataset"]),
             (("--env", "FOO"), ["--env"]),

@@ -145,8 +145,15 @@ class WhenThingsEnd(unittest.TestCase):
     def test_sandbox_and_server_end_at_once_when_told(self):
         for how in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(how):
-                self.assertEqual(harness.sandbox().stop(how), 0)
-                self.assertEqual(harness.Service("server", "--listen", "127.0.0.1:0").stop(how), 0)
+                for started in (harness.sandbox(), harness.Service("server", "--listen", "127.0.0.1:0")):
+                    self.assertEqual(started.stop(how), 0, started.said())
+                    self.assertEqual(started.left, [])
+
+    def test_a_sandbox_that_ran_something_leaves_nothing(self):
+        with harness.sandbox() as box:
+            done = harness.run("train", *box.flags(), "--param", "epochs=1", password=box.password)
+            self.assertEqual(done.status, 0, str(done))
+        self.assertEqual(box.left, [])
 
 
 if __name__ == "__main__":
