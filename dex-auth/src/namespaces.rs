@@ -45,7 +45,9 @@ impl Session {
         let from = origin(&url);
         let failed = |error: reqwest_middleware::Error| match error {
             reqwest_middleware::Error::Reqwest(error) => Error::transport(from.clone(), error),
-            other => Error::of_middleware(&other).cloned().unwrap_or(Error::LoginAborted),
+            other @ reqwest_middleware::Error::Middleware(_) => {
+                Error::of_middleware(&other).cloned().unwrap_or(Error::LoginAborted)
+            }
         };
         let mut answer = self.http_client().get(url.clone()).send().await.map_err(failed)?;
         let status = answer.status().as_u16();

@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use serde_json::{Map, Value, json};
 
 use super::container::Pod;
+use super::kubelet;
 use super::substitution::{self, Variables};
 use super::values::{Outcome, Values, text_of};
 use super::workflow::{Driving, seconds_of};
@@ -392,6 +393,7 @@ impl Argo<'_> {
         }
         words.extend(container.items("args").iter().map(|word| fill(&text_of(word))));
         let environment = self.environment(&container, &fill)?;
+        let words = words.iter().map(|word| kubelet::expand(word, &environment)).collect();
         let pod = Pod {
             node,
             template: template.text("name"),
@@ -414,7 +416,8 @@ impl Argo<'_> {
         for variable in container.items("env") {
             let name = variable.text("name").to_owned();
             let Some(secret) = variable.at(&["valueFrom", "secretKeyRef"]) else {
-                environment.insert(name, fill(variable.text("value")));
+                let value = kubelet::expand(&fill(variable.text("value")), &environment);
+                environment.insert(name, value);
                 continue;
             };
             let state = self.driving.core.lock();

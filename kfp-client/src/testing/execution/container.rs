@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::kubelet;
 use super::placeholder::fill;
 use super::process::{self, Ended};
 use super::values::{Outcome, Values, parse_text};
@@ -135,13 +136,20 @@ impl Driving<'_> {
         words.extend_from_slice(step.container.items("args"));
         let mut environment = self.secrets(step)?;
         for variable in step.container.items("env") {
-            environment.insert(variable.text("name").to_owned(), variable.text("value").to_owned());
+            let value = kubelet::expand(variable.text("value"), &environment);
+            environment.insert(variable.text("name").to_owned(), value);
         }
+        // Kubernetes comes first, the launcher fills placeholders afterwards.
+        let words: Vec<Value> = words
+            .iter()
+            .map(|word| kubelet::expand_value(word, &environment))
+            .collect();
+        let seen = kubelet::expand_value(&executor_input, &environment);
         let pod = Pod {
             node: &format!("{}/executor", step.path),
             template: "system-container-impl",
             folder,
-            words: fill(&words, step.inputs, &executor_input),
+            words: fill(&words, step.inputs, &seen),
             environment,
             limit: step
                 .platform

@@ -3,6 +3,7 @@
 mod argo;
 mod container;
 mod expression;
+mod kubelet;
 mod node;
 mod pipeline;
 mod placeholder;

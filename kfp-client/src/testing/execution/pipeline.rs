@@ -207,6 +207,10 @@ impl Pipeline<'_> {
             task,
         } = place;
         let shown = task.at(&["taskInfo", "name"]).and_then(Value::as_str).unwrap_or(key);
+        // A retry leaves what had succeeded as it was.
+        if let Some(outcome) = self.driving.workflow.done(path) {
+            return outcome;
+        }
         let driver = format!("{path}-driver");
         self.driving
             .enter(&driver, &format!("{shown}-driver"), "Pod", "SUCCEEDED");

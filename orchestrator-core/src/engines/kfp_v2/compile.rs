@@ -55,10 +55,10 @@ impl Draft {
         match word {
             // What looks like a placeholder would be taken for one: it goes in as a constant instead.
             Word::Text(text) if is_special(text) => {
-                let source = ParameterSource::constant(text.as_str());
+                let source = ParameterSource::constant(literal(text));
                 self.value(format!("text-{position}"), ParameterType::String, source)
             }
-            Word::Text(text) => text.clone(),
+            Word::Text(text) => literal(text),
             Word::Parameter(name) => self.value(name.clone(), ParameterType::String, ParameterSource::input(name)),
             Word::Input(reference) => {
                 let name = format!("{}-{}", reference.step, reference.output);
@@ -76,6 +76,12 @@ impl Draft {
             }
         }
     }
+}
+
+/// Kubernetes replaces `$(NAME)` and `$$` in commands, arguments and environment variables, also in what the launcher is
+/// given as its input; a doubled sign is a plain one.
+pub(super) fn literal(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 /// Placeholders, and the JSON objects that the launcher takes for instructions.
@@ -111,7 +117,7 @@ fn task(step: &Step) -> TaskBuilder {
         .args(arguments.iter().cloned());
     for (name, value) in &step.environment {
         component = match value {
-            EnvValue::Text(text) => component.env(name, text),
+            EnvValue::Text(text) => component.env(name, literal(text)),
             EnvValue::Secret(secret) => component.secret_env(&secret.name, [(secret.key.as_str(), name.as_str())]),
         };
     }

