@@ -1,0 +1,10 @@
+//! Tests of the client from outside, in one binary.
+//!
+//! The contract is written once and played on the fake server; with `MLFLOW_TEST_URI` set also on the real server there.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, reason = "helpers of tests may fail and speak")]
+
+#[cfg(feature = "testing")]
+mod contract;
+#[cfg(feature = "testing")]
+mod faults;
