@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import unittest
+import uuid
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -125,7 +126,9 @@ class SessionsThatEndDuringTheRun(unittest.TestCase):
 
     def check(self, release):
         with harness.sandbox("--release", release, "--session-ttl", "1") as box:
-            done = harness.run("train", *box.flags(), "--report", "json", password=box.password)
+            done = harness.run(
+                "train", *box.flags(), "--experiment", f"renewed-{uuid.uuid4()}", "--report", "json", password=box.password
+            )
             self.assertEqual(done.status, 0, str(done))
             self.assertEqual(done.report["state"], "succeeded")
             identity = {"kubeflow-userid": box.username}
