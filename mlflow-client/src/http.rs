@@ -43,7 +43,11 @@ impl Inner {
 
     /// Sends a call whose answer says nothing.
     pub(crate) async fn done(&self, call: &Call) -> Result<()> {
-        let _: serde::de::IgnoredAny = self.json(call).await?;
+        let reply = self.send(call).await?;
+        if call.accept == Accept::Nothing {
+            return Ok(());
+        }
+        let _: serde::de::IgnoredAny = decode(call, &reply)?;
         Ok(())
     }
 
