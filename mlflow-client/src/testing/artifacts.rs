@@ -1,0 +1,257 @@
+//! The artifact proxy: files in memory under the paths of `mlflow-artifacts:` addresses.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use wiremock::ResponseTemplate;
+
+use super::answer::{Handled, Refusal, document, empty, put, put_list};
+use super::state::State;
+
+/// Checks a path as the server does, and takes out doubled slashes.
+pub(super) fn safe(path: &str) -> Handled<String> {
+    let mut decoded = path.to_owned();
+    // What is encoded again and again is still found out.
+    for _ in 0..8 {
+        let next = decode(&decoded);
+        if next == decoded {
+            break;
+        }
+        decoded = next;
+    }
+    let bad = decoded.starts_with('/')
+        || decoded.contains('#')
+        || decoded.split(['/', '\\']).any(|part| part == "..")
+        || decoded != path
+        || decoded.starts_with("file:");
+    if bad {
+        return Err(Refusal::invalid(format!("Invalid path: {path}")));
+    }
+    Ok(path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect::<Vec<_>>()
+        .join("/"))
+}
+
+/// Undoes percent encoding; what is none stays.
+pub(super) fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        if first == b'%'
+            && let Some(code) = tail.get(..2).and_then(|code| std::str::from_utf8(code).ok())
+            && code.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && let Ok(byte) = u8::from_str_radix(code, 16)
+        {
+            bytes.push(byte);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The place in the store that an address of the proxy stands for.
+fn place(uri: &str) -> Handled<String> {
+    let rest = uri
+        .strip_prefix("mlflow-artifacts:")
+        .map(|rest| rest.trim_start_matches('/').to_owned());
+    rest.ok_or_else(|| Refusal::internal(format!("The fake server has no store for '{uri}'")))
+}
+
+fn join(root: &str, path: &str) -> String {
+    [root, path]
+        .iter()
+        .filter(|part| !part.is_empty())
+        .copied()
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// The files and directories right under a place, by name.
+fn children(state: &State, place: &str) -> BTreeMap<String, Option<usize>> {
+    let prefix = if place.is_empty() {
+        String::new()
+    } else {
+        format!("{place}/")
+    };
+    let mut found = BTreeMap::new();
+    for (path, bytes) in state
+        .files
+        .range(prefix.clone()..)
+        .take_while(|(path, _)| path.starts_with(&prefix))
+    {
+        let rest = path.get(prefix.len()..).unwrap_or_default();
+        match rest.split_once('/') {
+            Some((directory, _)) => found.insert(directory.to_owned(), None),
+            None => found.insert(rest.to_owned(), Some(bytes.len())),
+        };
+    }
+    found
+}
+
+fn listing(state: &State, place: &str, shown: &str) -> Vec<Value> {
+    let entry = |(name, size): (String, Option<usize>)| {
+        let mut value = json!({"path": join(shown, &name), "is_dir": size.is_none()});
+        put(
+            &mut value,
+            "file_size",
+            size.filter(|size| *size > 0).map(|size| json!(size)),
+        );
+        value
+    };
+    children(state, place).into_iter().map(entry).collect()
+}
+
+/// `artifacts/list`: paths relative to the run.
+pub(super) fn list_of_run(state: &mut State, run: &str, path: &str) -> Handled<ResponseTemplate> {
+    let path = safe(path)?;
+    let uri = state.run(run)?.uri.clone();
+    let mut value = json!({"root_uri": uri});
+    put_list(&mut value, "files", listing(state, &join(&place(&uri)?, &path), &path));
+    Ok(document(&value))
+}
+
+/// The proxy's list: bare names.
+pub(super) fn list(state: &State, path: &str) -> Handled<ResponseTemplate> {
+    let path = safe(path)?;
+    let mut value = empty();
+    put_list(&mut value, "files", listing(state, &path, ""));
+    Ok(document(&value))
+}
+
+pub(super) fn upload(state: &mut State, path: &str, bytes: &[u8]) -> Handled<ResponseTemplate> {
+    let path = safe(path)?;
+    let below_file = path
+        .match_indices('/')
+        .any(|(at, _)| state.files.contains_key(path.get(..at).unwrap_or_default()));
+    if path.is_empty() || below_file || !children(state, &path).is_empty() {
+        return Err(Refusal::Text(500, "Internal Server Error".to_owned()));
+    }
+    state.files.insert(path, bytes.to_vec());
+    Ok(ResponseTemplate::new(200))
+}
+
+pub(super) fn delete(state: &mut State, path: &str) -> Handled<ResponseTemplate> {
+    let path = safe(path)?;
+    let below = format!("{path}/");
+    state.files.retain(|file, _| *file != path && !file.starts_with(&below));
+    Ok(document(&empty()))
+}
+
+/// A file, or the part of it that `Range` asks for.
+pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handled<ResponseTemplate> {
+    let path = safe(path)?;
+    let Some(bytes) = state.files.get(&path) else {
+        if children(state, &path).is_empty() {
+            return Err(Refusal::missing(format!("Artifact not found: {path}")));
+        }
+        return Err(Refusal::Detail(
+            400,
+            format!("Artifact path refers to a directory: {path}"),
+        ));
+    };
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let kind = match name.rsplit_once('.').map_or("", |(_, end)| end) {
+        "txt" | "log" | "py" | "yaml" | "yml" | "md" | "cfg" | "csv" | "html" | "MLmodel" => {
+            "text/plain; charset=utf-8"
+        }
+        "json" => "application/json",
+        "png" => "image/png",
+        _ => "application/octet-stream",
+    };
+    let safe_name: String = name.chars().filter(|c| c.is_ascii_graphic() && *c != '"').collect();
+    let template = |status| {
+        ResponseTemplate::new(status)
+            .insert_header("content-disposition", format!("attachment; filename=\"{safe_name}\""))
+            .insert_header("accept-ranges", "bytes")
+    };
+    let Some(wanted) = range.and_then(|range| bounds(range, bytes.len())) else {
+        return Ok(template(200).set_body_raw(bytes.clone(), kind));
+    };
+    let Some((from, to)) = wanted else {
+        return Ok(template(416).insert_header("content-range", format!("bytes */{}", bytes.len())));
+    };
+    let part = bytes.get(from..=to).unwrap_or_default().to_vec();
+    let content_range = format!("bytes {from}-{to}/{}", bytes.len());
+    Ok(template(206)
+        .insert_header("content-range", content_range)
+        .set_body_raw(part, kind))
+}
+
+/// First and last byte of a single range; `Some(None)` if it lies outside, `None` if it is not understood.
+fn bounds(range: &str, length: usize) -> Option<Option<(usize, usize)>> {
+    let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let last = length.checked_sub(1);
+    let (from, to) = match (from, to) {
+        ("", count) => (length.saturating_sub(count.parse().ok()?), last),
+        (from, "") => (from.parse().ok()?, last),
+        (from, to) => (
+            from.parse().ok()?,
+            last.map(|last| last.min(to.parse().unwrap_or(last))),
+        ),
+    };
+    Some(to.filter(|to| from <= *to).map(|to| (from, to)))
+}
+
+/// `/get-artifact`: a file of a run.
+pub(super) fn of_run(state: &mut State, run: &str, path: &str, range: Option<&str>) -> Handled<ResponseTemplate> {
+    let path = safe(path)?;
+    let root = place(&state.run(run)?.uri)?;
+    download(state, &join(&root, &path), range)
+}
+
+/// `/model-versions/get-artifact`: a file of a model version.
+pub(super) fn of_version(
+    state: &State,
+    name: &str,
+    version: &str,
+    path: &str,
+    range: Option<&str>,
+) -> Handled<ResponseTemplate> {
+    let path = safe(path)?;
+    let number = super::model_versions::number(version)?;
+    let found = state.models.get(name).and_then(|model| model.versions.get(&number));
+    let found =
+        found.ok_or_else(|| Refusal::missing(format!("Model Version (name={name}, version={version}) not found")))?;
+    let root = place(&found.storage)?;
+    download(state, &join(&safe(&root)?, &path), range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_checked() {
+        for bad in ["..", "a/../b", "/a", "a#b", "a%23b", "%2e%2e", "a%252e"] {
+            assert!(safe(bad).is_err(), "{bad}");
+        }
+        for (good, same) in [("a//b", "a/b"), ("a b+ü", "a b+ü"), ("100%", "100%")] {
+            assert_eq!(safe(good).unwrap(), same);
+        }
+    }
+
+    #[test]
+    fn files_and_directories() {
+        let mut state = State::new("3.17.2".to_owned());
+        upload(&mut state, "0/r/artifacts/d/f.txt", b"hello").unwrap();
+        assert!(upload(&mut state, "0/r/artifacts/d/f.txt/x", b"").is_err());
+        assert_eq!(
+            listing(&state, "0/r/artifacts", ""),
+            [json!({"path": "d", "is_dir": true})]
+        );
+        assert_eq!(
+            listing(&state, "0/r/artifacts/d", "d"),
+            [json!({"path": "d/f.txt", "is_dir": false, "file_size": 5})]
+        );
+        assert_eq!(bounds("bytes=1-2", 5), Some(Some((1, 2))));
+        assert_eq!(bounds("bytes=-2", 5), Some(Some((3, 4))));
+        assert_eq!(bounds("bytes=5-", 5), Some(None));
+        delete(&mut state, "0/r").unwrap();
+        assert!(state.files.is_empty());
+    }
+}

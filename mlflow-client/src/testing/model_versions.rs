@@ -1,0 +1,404 @@
+//! Versions of registered models.
+
+use serde_json::{Value, json};
+
+use super::answer::{Handled, Refusal, empty, pair_list, put, put_list, set_pair};
+use super::json::Json;
+use super::names;
+use super::page;
+use super::registered_models::model;
+use super::schema::Field;
+use super::search::{Cell, Scope, Search};
+use super::state::{Model, State, Version, now};
+
+const STAGES: &[&str] = &["None", "Staging", "Production", "Archived"];
+const PAIR: &[Field] = &[Field::text("key"), Field::text("value")];
+const NAME: Field = Field::text("name").required();
+const NUMBER: Field = Field::text("version").required();
+pub(super) const CREATE: &[Field] = &[
+    NAME,
+    Field::text("source").required(),
+    Field::text("run_id"),
+    Field::message("tags", PAIR).list(),
+    Field::text("run_link"),
+    Field::text("description"),
+    Field::text("model_id"),
+];
+pub(super) const ID: &[Field] = &[NAME, NUMBER];
+pub(super) const UPDATE: &[Field] = &[NAME, NUMBER, Field::text("description")];
+pub(super) const STAGE: &[Field] = &[
+    NAME,
+    NUMBER,
+    Field::text("stage").required(),
+    Field::bool("archive_existing_versions"),
+];
+pub(super) const SEARCH: &[Field] = &[
+    Field::text("filter"),
+    Field::int("max_results"),
+    Field::text("order_by").list(),
+    Field::text("page_token"),
+];
+pub(super) const SET_TAG: &[Field] = &[NAME, NUMBER, Field::text("key").required(), Field::text("value")];
+pub(super) const DELETE_TAG: &[Field] = &[NAME, NUMBER, Field::text("key").required()];
+
+/// A version's number from its text.
+pub(super) fn number(text: &str) -> Handled<i64> {
+    text.parse()
+        .map_err(|_| Refusal::invalid(format!("Parameter 'version' must be an integer, got '{text}'.")))
+}
+
+/// A stage in its canonical spelling.
+pub(super) fn stage(name: &str) -> Handled<&'static str> {
+    let known = STAGES.iter().find(|stage| stage.eq_ignore_ascii_case(name)).copied();
+    known.ok_or_else(|| {
+        Refusal::invalid(format!(
+            "Invalid Model Version stage: {name}. Value must be one of {STAGES:?}."
+        ))
+    })
+}
+
+pub(super) fn document(model: &Model, version: &Version, with_aliases: bool) -> Value {
+    let mut value = json!({
+        "name": model.name,
+        "version": version.number.to_string(),
+        "creation_timestamp": version.created,
+        "last_updated_timestamp": version.updated,
+        "current_stage": version.stage,
+        "description": version.description,
+        "source": version.source,
+        "run_id": version.run,
+        "status": "READY",
+        "run_link": version.link,
+    });
+    put_list(&mut value, "tags", pair_list(&version.tags));
+    put(
+        &mut value,
+        "model_id",
+        (!version.model_id.is_empty()).then(|| json!(version.model_id)),
+    );
+    if with_aliases {
+        let aliases = model.aliases.iter().filter(|(_, number)| **number == version.number);
+        put_list(&mut value, "aliases", aliases.map(|(alias, _)| json!(alias)).collect());
+    }
+    value
+}
+
+fn find<'a>(state: &'a mut State, request: &Json) -> Handled<&'a mut Model> {
+    let name = request.text("name");
+    let number = number(request.text("version"))?;
+    let missing = || Refusal::missing(format!("Model Version (name={name}, version={number}) not found"));
+    let model = state.models.get_mut(name).ok_or_else(missing)?;
+    if model.versions.contains_key(&number) {
+        Ok(model)
+    } else {
+        Err(missing())
+    }
+}
+
+/// Changes a version and answers with it.
+fn change(state: &mut State, request: &Json, by: impl FnOnce(&mut Version)) -> Handled {
+    let number = number(request.text("version"))?;
+    let model = find(state, request)?;
+    let mut value = empty();
+    if let Some(version) = model.versions.get_mut(&number) {
+        by(version);
+        version.updated = now();
+    }
+    if let Some(version) = model.versions.get(&number) {
+        value = document(model, version, true);
+    }
+    Ok(json!({"model_version": value}))
+}
+
+fn refuse_source(source: &str) -> Refusal {
+    Refusal::invalid(format!(
+        "Invalid model version source: '{source}'. To use this as a model version source, the run_id or model_id request parameter has to be specified and the source has to be contained within its artifact directory."
+    ))
+}
+
+/// What a source is stored as: itself, where the files are, and the run.
+struct Source {
+    stored: String,
+    storage: String,
+    run: String,
+}
+
+fn resolve_source(state: &State, source: &str, run: &str, model_id: &str) -> Handled<Source> {
+    let refuse = || refuse_source(source);
+    let plain = |run: &str| Source {
+        stored: source.to_owned(),
+        storage: source.to_owned(),
+        run: run.to_owned(),
+    };
+    let decoded = source
+        .replace("%2e", ".")
+        .replace("%2E", ".")
+        .replace("%2f", "/")
+        .replace("%2F", "/");
+    if decoded.split(['/', '\\']).any(|part| part == "..") {
+        return Err(refuse());
+    }
+    let inside = |root: &str| {
+        let rest = source.strip_prefix(root);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let lower = source.to_lowercase();
+    let scheme = lower.split_once(':').map_or("", |(scheme, _)| scheme);
+    match scheme {
+        "http" | "https" | "hdfs" | "viewfs" | "ftp" | "sftp" => Err(refuse()),
+        "runs" => {
+            let rest = source.get(5..).unwrap_or_default().trim_start_matches('/');
+            let (id, path) = rest.split_once('/').unwrap_or((rest, ""));
+            if run.is_empty() || id != run {
+                return Err(refuse());
+            }
+            let uri = &state
+                .runs
+                .get(run)
+                .ok_or_else(|| Refusal::missing(format!("Run with id={run} not found")))?
+                .uri;
+            Ok(Source {
+                storage: format!("{uri}/{path}"),
+                ..plain(run)
+            })
+        }
+        "mlflow-artifacts" if lower.starts_with("mlflow-artifacts://") => Err(refuse()),
+        "models" => {
+            let rest = source.get(7..).unwrap_or_default().trim_start_matches('/');
+            if rest.starts_with("m-") && !rest.contains('/') {
+                if model_id != rest {
+                    return Err(refuse());
+                }
+                let model = state.logged_models.get(rest);
+                let model =
+                    model.ok_or_else(|| Refusal::missing(format!("Logged model with ID '{rest}' not found.")))?;
+                let run = if run.is_empty() { &model.run } else { run };
+                return Ok(Source {
+                    storage: model.uri.clone(),
+                    ..plain(run)
+                });
+            }
+            let missing = || Refusal::missing(format!("Model version of '{source}' not found"));
+            let (name, version) = if let Some((name, alias)) = rest.split_once('@') {
+                let model = state.models.get(name).ok_or_else(missing)?;
+                let not_set = || Refusal::invalid(format!("Registered model alias {alias} not found."));
+                (name, *model.aliases.get(alias).ok_or_else(not_set)?)
+            } else {
+                let (name, version) = rest.split_once('/').ok_or_else(refuse)?;
+                let model = state.models.get(name).ok_or_else(missing)?;
+                let newest = model.versions.keys().next_back().copied();
+                let number = if version.eq_ignore_ascii_case("latest") {
+                    newest
+                } else {
+                    version.parse().ok()
+                };
+                (name, number.ok_or_else(missing)?)
+            };
+            let target = state
+                .models
+                .get(name)
+                .and_then(|model| model.versions.get(&version))
+                .ok_or_else(missing)?;
+            Ok(Source {
+                stored: format!("models:/{name}/{version}"),
+                storage: target.storage.clone(),
+                run: run.to_owned(),
+            })
+        }
+        "mlflow-artifacts" | "file" | "" => {
+            if !model_id.is_empty() {
+                let model = state.logged_models.get(model_id);
+                let model =
+                    model.ok_or_else(|| Refusal::missing(format!("Logged model with ID '{model_id}' not found.")))?;
+                return if inside(&model.uri) {
+                    Ok(plain(if run.is_empty() { &model.run } else { run }))
+                } else {
+                    Err(refuse())
+                };
+            }
+            if run.is_empty() {
+                return Err(refuse());
+            }
+            let known = state
+                .runs
+                .get(run)
+                .ok_or_else(|| Refusal::missing(format!("Run with id={run} not found")))?;
+            if inside(&known.uri) {
+                Ok(plain(run))
+            } else {
+                Err(refuse())
+            }
+        }
+        _ => Ok(plain(run)),
+    }
+}
+
+pub(super) fn create(state: &mut State, request: &Json) -> Handled {
+    let (name, source) = (request.text("name"), request.text("source"));
+    let model_id = request.text("model_id").to_owned();
+    let mut tags = request.pairs("tags");
+    let prompt = tags
+        .iter()
+        .any(|(key, value)| key == "mlflow.prompt.is_prompt" && value.eq_ignore_ascii_case("true"));
+    let resolved = if prompt {
+        if source != "prompt-template" && !source.starts_with("prompt-template") {
+            return Err(refuse_source(source));
+        }
+        Source {
+            stored: source.to_owned(),
+            storage: source.to_owned(),
+            run: request.text("run_id").to_owned(),
+        }
+    } else {
+        resolve_source(state, source, request.text("run_id"), &model_id)?
+    };
+    names::model(name)?;
+    for (key, value) in &tags {
+        names::registry_tag(key, value)?;
+    }
+    let mut unique = Vec::new();
+    for (key, value) in tags.drain(..) {
+        set_pair(&mut unique, &key, &value);
+    }
+    let unknown_model = !model_id.is_empty() && !state.logged_models.contains_key(&model_id);
+    let model = model(state, name)?;
+    model.last += 1;
+    let now = now();
+    let version = Version {
+        number: model.last,
+        created: now,
+        updated: now,
+        stage: "None",
+        description: request.text("description").to_owned(),
+        source: resolved.stored,
+        storage: resolved.storage,
+        run: resolved.run,
+        link: request.text("run_link").to_owned(),
+        model_id: model_id.clone(),
+        tags: unique,
+    };
+    model.updated = now;
+    let answer = json!({"model_version": document(model, &version, true)});
+    model.versions.insert(version.number, version);
+    // The version stays, as on the server.
+    if unknown_model {
+        return Err(Refusal::missing(format!(
+            "Logged model with ID '{model_id}' not found."
+        )));
+    }
+    Ok(answer)
+}
+
+pub(super) fn get(state: &mut State, request: &Json) -> Handled {
+    let number = number(request.text("version"))?;
+    let model = find(state, request)?;
+    let version = model
+        .versions
+        .get(&number)
+        .map(|version| document(model, version, true));
+    Ok(json!({"model_version": version}))
+}
+
+pub(super) fn update(state: &mut State, request: &Json) -> Handled {
+    let description = request.text("description").to_owned();
+    change(state, request, |version| version.description = description)
+}
+
+pub(super) fn transition(state: &mut State, request: &Json) -> Handled {
+    let target = stage(request.text("stage"))?;
+    let archive = request.flag("archive_existing_versions");
+    if archive && !matches!(target, "Staging" | "Production") {
+        return Err(Refusal::internal(format!(
+            "Model version transition cannot archive existing model versions because '{target}' is not an Active stage."
+        )));
+    }
+    let number = number(request.text("version"))?;
+    let model = find(state, request)?;
+    if archive {
+        for version in model
+            .versions
+            .values_mut()
+            .filter(|version| version.stage == target && version.number != number)
+        {
+            version.stage = "Archived";
+            version.updated = now();
+        }
+    }
+    model.updated = now();
+    change(state, request, |version| version.stage = target)
+}
+
+pub(super) fn delete(state: &mut State, request: &Json) -> Handled {
+    let number = number(request.text("version"))?;
+    let model = find(state, request)?;
+    model.versions.remove(&number);
+    model.aliases.retain(|_, version| *version != number);
+    model.updated = now();
+    Ok(empty())
+}
+
+pub(super) fn download_uri(state: &mut State, request: &Json) -> Handled {
+    let number = number(request.text("version"))?;
+    let model = find(state, request)?;
+    Ok(json!({"artifact_uri": model.versions.get(&number).map(|version| version.storage.clone())}))
+}
+
+pub(super) fn set_tag(state: &mut State, request: &Json) -> Handled {
+    let (key, value) = (request.text("key"), request.text("value"));
+    names::registry_tag(key, value)?;
+    let number = number(request.text("version"))?;
+    if let Some(version) = find(state, request)?.versions.get_mut(&number) {
+        set_pair(&mut version.tags, key, value);
+    }
+    Ok(empty())
+}
+
+pub(super) fn delete_tag(state: &mut State, request: &Json) -> Handled {
+    let number = number(request.text("version"))?;
+    if let Some(version) = find(state, request)?.versions.get_mut(&number) {
+        version.tags.retain(|(key, _)| key != request.text("key"));
+    }
+    Ok(empty())
+}
+
+fn cell(model: &Model, version: &Version, entity: &str, key: &str) -> Option<Cell> {
+    if entity == "tag" {
+        return version
+            .tags
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| Cell::Text(value.clone()));
+    }
+    Some(match key {
+        "name" => Cell::Text(model.name.clone()),
+        "run_id" => Cell::Text(version.run.clone()),
+        "source_path" => Cell::Text(version.source.clone()),
+        "version_number" => Cell::Int(version.number),
+        "creation_timestamp" => Cell::Int(version.created),
+        _ => Cell::Int(version.updated),
+    })
+}
+
+pub(super) fn search(state: &mut State, request: &Json) -> Handled {
+    let max = page::limit("max_results", request.int("max_results").unwrap_or(10_000), 200_000)?;
+    let search = Search::new(Scope::Versions, request.text("filter"), &request.texts("order_by"))?;
+    let mut found: Vec<(&Model, &Version)> = state
+        .models
+        .values()
+        .flat_map(|model| model.versions.values().map(move |version| (model, version)))
+        .filter(|(model, version)| search.accepts(|entity, key| cell(model, version, entity, key)))
+        .collect();
+    found.sort_by(|a, b| {
+        search
+            .compare(|entity, key| (cell(a.0, a.1, entity, key), cell(b.0, b.1, entity, key)))
+            .then_with(|| b.1.updated.cmp(&a.1.updated))
+            .then_with(|| a.0.name.cmp(&b.0.name))
+            .then_with(|| b.1.number.cmp(&a.1.number))
+    });
+    let (items, next) = page::slice(found, max, request.text("page_token"))?;
+    let items = items
+        .into_iter()
+        .map(|(model, version)| document(model, version, true))
+        .collect();
+    Ok(page::answer("model_versions", items, next))
+}

@@ -1,0 +1,382 @@
+//! Which handler a request goes to.
+
+use serde_json::json;
+use wiremock::{Request, ResponseTemplate};
+
+use super::answer::{Handled, Refusal, document};
+use super::json::Json;
+use super::schema::{self, Field};
+use super::state::State;
+use super::{artifacts, batch, experiments, logged_models, metrics, model_versions, registered_models, runs};
+
+type Handler = fn(&mut State, &Json) -> Handled;
+
+struct Route(&'static [&'static str], &'static str, &'static [Field], Handler);
+
+const GET: &[&str] = &["GET"];
+const POST: &[&str] = &["POST"];
+const BOTH: &[&str] = &["GET", "POST"];
+const PATCH: &[&str] = &["PATCH"];
+const DELETE: &[&str] = &["DELETE"];
+
+const ROUTES: &[Route] = &[
+    Route(POST, "experiments/create", experiments::CREATE, experiments::create),
+    Route(GET, "experiments/get", experiments::ID, experiments::get),
+    Route(
+        GET,
+        "experiments/get-by-name",
+        experiments::NAME,
+        experiments::get_by_name,
+    ),
+    Route(BOTH, "experiments/search", experiments::SEARCH, experiments::search),
+    Route(POST, "experiments/update", experiments::UPDATE, experiments::update),
+    Route(POST, "experiments/delete", experiments::ID, experiments::delete),
+    Route(POST, "experiments/restore", experiments::ID, experiments::restore),
+    Route(
+        POST,
+        "experiments/set-experiment-tag",
+        experiments::SET_TAG,
+        experiments::set_tag,
+    ),
+    Route(
+        POST,
+        "experiments/delete-experiment-tag",
+        experiments::DELETE_TAG,
+        experiments::delete_tag,
+    ),
+    Route(POST, "runs/create", runs::CREATE, runs::create),
+    Route(POST, "runs/update", runs::UPDATE, runs::update),
+    Route(POST, "runs/delete", runs::ID_ONLY, runs::delete),
+    Route(POST, "runs/restore", runs::ID_ONLY, runs::restore),
+    Route(GET, "runs/get", runs::ID, runs::get),
+    Route(POST, "runs/search", runs::SEARCH, runs::search),
+    Route(POST, "runs/log-metric", metrics::LOG, metrics::log),
+    Route(POST, "runs/log-parameter", runs::PAIR_OF_RUN, runs::log_param),
+    Route(POST, "runs/set-tag", runs::PAIR_OF_RUN, runs::set_tag),
+    Route(POST, "runs/delete-tag", runs::DELETE_TAG, runs::delete_tag),
+    Route(POST, "runs/log-batch", batch::LOG, batch::log),
+    Route(POST, "runs/log-inputs", runs::INPUTS, runs::log_inputs),
+    Route(POST, "runs/outputs", runs::OUTPUTS, runs::log_outputs),
+    Route(GET, "metrics/get-history", metrics::HISTORY, metrics::history),
+    Route(
+        POST,
+        "registered-models/create",
+        registered_models::CREATE,
+        registered_models::create,
+    ),
+    Route(
+        GET,
+        "registered-models/get",
+        registered_models::ID,
+        registered_models::get,
+    ),
+    Route(
+        GET,
+        "registered-models/search",
+        registered_models::SEARCH,
+        registered_models::search,
+    ),
+    Route(
+        POST,
+        "registered-models/rename",
+        registered_models::RENAME,
+        registered_models::rename,
+    ),
+    Route(
+        PATCH,
+        "registered-models/update",
+        registered_models::UPDATE,
+        registered_models::update,
+    ),
+    Route(
+        DELETE,
+        "registered-models/delete",
+        registered_models::ID,
+        registered_models::delete,
+    ),
+    Route(
+        BOTH,
+        "registered-models/get-latest-versions",
+        registered_models::LATEST,
+        registered_models::latest_versions,
+    ),
+    Route(
+        POST,
+        "registered-models/set-tag",
+        registered_models::SET_TAG,
+        registered_models::set_tag,
+    ),
+    Route(
+        DELETE,
+        "registered-models/delete-tag",
+        registered_models::DELETE_TAG,
+        registered_models::delete_tag,
+    ),
+    Route(
+        POST,
+        "registered-models/alias",
+        registered_models::SET_ALIAS,
+        registered_models::set_alias,
+    ),
+    Route(
+        DELETE,
+        "registered-models/alias",
+        registered_models::ALIAS,
+        registered_models::delete_alias,
+    ),
+    Route(
+        GET,
+        "registered-models/alias",
+        registered_models::ALIAS,
+        registered_models::by_alias,
+    ),
+    Route(
+        POST,
+        "model-versions/create",
+        model_versions::CREATE,
+        model_versions::create,
+    ),
+    Route(GET, "model-versions/get", model_versions::ID, model_versions::get),
+    Route(
+        GET,
+        "model-versions/search",
+        model_versions::SEARCH,
+        model_versions::search,
+    ),
+    Route(
+        PATCH,
+        "model-versions/update",
+        model_versions::UPDATE,
+        model_versions::update,
+    ),
+    Route(
+        POST,
+        "model-versions/transition-stage",
+        model_versions::STAGE,
+        model_versions::transition,
+    ),
+    Route(
+        DELETE,
+        "model-versions/delete",
+        model_versions::ID,
+        model_versions::delete,
+    ),
+    Route(
+        GET,
+        "model-versions/get-download-uri",
+        model_versions::ID,
+        model_versions::download_uri,
+    ),
+    Route(
+        POST,
+        "model-versions/set-tag",
+        model_versions::SET_TAG,
+        model_versions::set_tag,
+    ),
+    Route(
+        DELETE,
+        "model-versions/delete-tag",
+        model_versions::DELETE_TAG,
+        model_versions::delete_tag,
+    ),
+    Route(POST, "logged-models", logged_models::CREATE, logged_models::create),
+];
+
+/// Handles a request; `path` is still percent-encoded.
+pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handled<ResponseTemplate> {
+    let method = request.method.as_str();
+    let read_only = |answer: ResponseTemplate| {
+        if matches!(method, "GET" | "HEAD") {
+            Ok(answer)
+        } else {
+            Err(Refusal::Page(405))
+        }
+    };
+    match path {
+        "/health" => return read_only(ResponseTemplate::new(200).set_body_raw("OK", "text/plain; charset=utf-8")),
+        "/version" => {
+            return read_only(
+                ResponseTemplate::new(200).set_body_raw(state.version.clone(), "text/html; charset=utf-8"),
+            );
+        }
+        "/api/3.0/mlflow/server-info" | "/ajax-api/3.0/mlflow/server-info" => {
+            return read_only(document(&json!({
+                "store_type": "SqlStore", "workspaces_enabled": false, "trace_archival_enabled": false,
+                "multipart_uploads_enabled": false, "multipart_downloads_enabled": false,
+                "presigned_upload_run_id_supported": true, "presigned_upload_model_id_supported": true,
+                "features_enabled": {"gateway": true},
+            })));
+        }
+        "/get-artifact" | "/model-versions/get-artifact" => return file(state, request, path),
+        _ => {}
+    }
+    let api = path
+        .strip_prefix("/api/2.0/")
+        .or_else(|| path.strip_prefix("/ajax-api/2.0/"));
+    let api = api.ok_or(Refusal::Page(404))?;
+    if let Some(rest) = api.strip_prefix("mlflow-artifacts/") {
+        return proxy(state, request, rest);
+    }
+    let name = api.strip_prefix("mlflow/").ok_or(Refusal::Page(404))?;
+    if name == "artifacts/list" && method == "GET" {
+        let run = match parameter(request, "run_id").unwrap_or_default() {
+            id if id.is_empty() => parameter(request, "run_uuid").unwrap_or_default(),
+            id => id,
+        };
+        if run.is_empty() {
+            return Err(Refusal::required("run_id"));
+        }
+        return artifacts::list_of_run(state, &run, &parameter(request, "path").unwrap_or_default());
+    }
+    let Some(Route(_, _, fields, handler)) = ROUTES
+        .iter()
+        .find(|Route(methods, route, ..)| *route == name && methods.contains(&method))
+    else {
+        if ROUTES.iter().any(|Route(_, route, ..)| *route == name) {
+            return Err(Refusal::Page(405));
+        }
+        return logged_model(state, request, name);
+    };
+    let raw = raw(request, fields)?;
+    let message = if name == "runs/log-batch" {
+        // The parts of a batch are looked at once more in the body itself.
+        let message = schema::read(&raw, fields)?;
+        batch::check(&raw)?;
+        message
+    } else {
+        schema::read(&raw, fields)?
+    };
+    handler(state, &message).map(|answer| document(&answer))
+}
+
+/// Routes with the id of a logged model in their path.
+fn logged_model(state: &mut State, request: &Request, name: &str) -> Handled<ResponseTemplate> {
+    let rest = name.strip_prefix("logged-models/").ok_or(Refusal::Page(404))?;
+    let (id, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    let answer = match (request.method.as_str(), rest) {
+        ("GET", "") => logged_models::get(state, id),
+        ("DELETE", "") => logged_models::delete(state, id),
+        ("PATCH", "") => {
+            let message = schema::read(&raw(request, logged_models::FINALIZE)?, logged_models::FINALIZE)?;
+            logged_models::finalize(state, &message)
+        }
+        ("PATCH", "tags") => {
+            let message = schema::read(&raw(request, logged_models::TAGS)?, logged_models::TAGS)?;
+            logged_models::set_tags(state, id, &message)
+        }
+        ("POST", "params") => {
+            let message = schema::read(&raw(request, logged_models::PARAMS)?, logged_models::PARAMS)?;
+            logged_models::log_params(state, &message)
+        }
+        (_, "" | "tags" | "params") => Err(Refusal::Page(405)),
+        _ => Err(Refusal::Page(404)),
+    };
+    answer.map(|answer| document(&answer))
+}
+
+/// The request as JSON: its query, or its body if it has no query or is not a GET.
+fn raw(request: &Request, fields: &[Field]) -> Handled<Json> {
+    if request.method.as_str() == "GET" && request.url.query().is_some_and(|query| !query.is_empty()) {
+        let mut entries: Vec<(String, Json)> = Vec::new();
+        for field in fields {
+            let values = request.url.query_pairs().filter(|(key, _)| key == field.name());
+            let values: Vec<Json> = values.map(|(_, value)| Json::Text(value.into_owned())).collect();
+            match (values.first(), field.is_list()) {
+                (None, _) => {}
+                (Some(_), true) => entries.push((field.name().to_owned(), Json::List(values))),
+                (Some(first), false) => entries.push((field.name().to_owned(), first.clone())),
+            }
+        }
+        return Ok(Json::Object(entries));
+    }
+    if request.method.as_str() == "POST" {
+        match request
+            .headers
+            .get("content-type")
+            .map(|value| value.to_str().unwrap_or_default())
+        {
+            None => return Err(Refusal::invalid("Bad Request. Content-Type header is missing.")),
+            Some(kind) if !kind.starts_with("application/json") => {
+                return Err(Refusal::invalid(
+                    "Bad Request. Content-Type must be one of ['application/json'].",
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    let mut json = std::str::from_utf8(&request.body)
+        .ok()
+        .and_then(Json::parse)
+        .unwrap_or(Json::Null);
+    // Old clients encode twice.
+    if let Json::Text(text) = &json {
+        json = Json::parse(text).ok_or(Refusal::Page(500))?;
+    }
+    match json {
+        Json::Object(_) => Ok(json),
+        Json::Null => Ok(Json::Object(Vec::new())),
+        _ => Err(Refusal::Page(500)),
+    }
+}
+
+fn parameter(request: &Request, name: &str) -> Option<String> {
+    request
+        .url
+        .query_pairs()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+fn range(request: &Request) -> Option<&str> {
+    request.headers.get("range").and_then(|value| value.to_str().ok())
+}
+
+fn file(state: &mut State, request: &Request, path: &str) -> Handled<ResponseTemplate> {
+    if request.method.as_str() != "GET" {
+        return Err(Refusal::Page(405));
+    }
+    let wanted = parameter(request, "path").ok_or(Refusal::Page(400))?;
+    if path == "/get-artifact" {
+        let run = parameter(request, "run_id")
+            .or_else(|| parameter(request, "run_uuid"))
+            .unwrap_or_default();
+        return artifacts::of_run(state, &run, &wanted, range(request));
+    }
+    let (name, version) = (parameter(request, "name"), parameter(request, "version"));
+    artifacts::of_version(
+        state,
+        &name.unwrap_or_default(),
+        &version.unwrap_or_default(),
+        &wanted,
+        range(request),
+    )
+}
+
+fn proxy(state: &mut State, request: &Request, rest: &str) -> Handled<ResponseTemplate> {
+    let method = request.method.as_str();
+    if rest.starts_with("mpu/") || rest.starts_with("presigned/") {
+        let what = if rest.starts_with("mpu/") {
+            "Multipart upload"
+        } else {
+            "Presigned download"
+        };
+        return Err(Refusal::Coded {
+            code: "NOT_IMPLEMENTED",
+            status: 501,
+            message: format!("{what} is not supported for the current artifact repository"),
+        });
+    }
+    if rest == "artifacts" {
+        return match method {
+            "GET" => artifacts::list(state, &parameter(request, "path").unwrap_or_default()),
+            _ => Err(Refusal::Page(405)),
+        };
+    }
+    let path = artifacts::decode(rest.strip_prefix("artifacts/").ok_or(Refusal::Page(404))?);
+    match method {
+        "PUT" => artifacts::upload(state, &path, &request.body),
+        "GET" => artifacts::download(state, &path, range(request)),
+        "DELETE" => artifacts::delete(state, &path),
+        _ => Err(Refusal::Page(405)),
+    }
+}
