@@ -64,12 +64,12 @@ pub(super) fn document(model: &Model, version: &Version, with_aliases: bool) -> 
         "creation_timestamp": version.created,
         "last_updated_timestamp": version.updated,
         "current_stage": version.stage,
-        "description": version.description,
         "source": version.source,
         "run_id": version.run,
         "status": "READY",
         "run_link": version.link,
     });
+    put(&mut value, "description", version.description.as_ref().map(|text| json!(text)));
     put_list(&mut value, "tags", pair_list(&version.tags));
     put(
         &mut value,
@@ -152,15 +152,9 @@ fn resolve_source(state: &State, source: &str, run: &str, model_id: &str) -> Han
             if run.is_empty() || id != run {
                 return Err(refuse());
             }
-            let uri = &state
-                .runs
-                .get(run)
-                .ok_or_else(|| Refusal::missing(format!("Run with id={run} not found")))?
-                .uri;
-            Ok(Source {
-                storage: format!("{uri}/{path}"),
-                ..plain(run)
-            })
+            // The run need not exist: only the text of the source is looked at.
+            let storage = state.runs.get(run).map_or_else(|| source.to_owned(), |run| format!("{}/{path}", run.uri));
+            Ok(Source { storage, ..plain(run) })
         }
         "mlflow-artifacts" if lower.starts_with("mlflow-artifacts://") => Err(refuse()),
         "models" => {
@@ -269,7 +263,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         created: now,
         updated: now,
         stage: "None",
-        description: request.text("description").to_owned(),
+        description: Some(request.text("description").to_owned()),
         source: resolved.stored,
         storage: resolved.storage,
         run: resolved.run,
@@ -300,7 +294,7 @@ pub(super) fn get(state: &mut State, request: &Json) -> Handled {
 }
 
 pub(super) fn update(state: &mut State, request: &Json) -> Handled {
-    let description = request.text("description").to_owned();
+    let description = request.given("description").map(str::to_owned);
     change(state, request, |version| version.description = description)
 }
 
@@ -340,7 +334,12 @@ pub(super) fn delete(state: &mut State, request: &Json) -> Handled {
 pub(super) fn download_uri(state: &mut State, request: &Json) -> Handled {
     let number = number(request.text("version"))?;
     let model = find(state, request)?;
-    Ok(json!({"artifact_uri": model.versions.get(&number).map(|version| version.storage.clone())}))
+    let uri = model.versions.get(&number).map(|version| {
+        // A source of this form is not resolved (MLflow 3.17).
+        let unresolved = version.source.starts_with("runs:");
+        if unresolved { version.source.clone() } else { version.storage.clone() }
+    });
+    Ok(json!({"artifact_uri": uri}))
 }
 
 pub(super) fn set_tag(state: &mut State, request: &Json) -> Handled {
@@ -398,7 +397,7 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let (items, next) = page::slice(found, max, request.text("page_token"))?;
     let items = items
         .into_iter()
-        .map(|(model, version)| document(model, version, true))
+        .map(|(model, version)| document(model, version, false))
         .collect();
     Ok(page::answer("model_versions", items, next))
 }
