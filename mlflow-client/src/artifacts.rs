@@ -77,14 +77,21 @@ impl Artifacts {
         if !path.is_empty() {
             segments(path)?;
         }
-        let call = self.client.get("artifacts.list", "artifacts/list")?.query("run_id", run.as_str()).query("path", path);
+        let call = self
+            .client
+            .get("artifacts.list", "artifacts/list")?
+            .query("run_id", run.as_str())
+            .query("path", path);
         Ok(self.client.inner.json::<Listing>(&call).await?.files)
     }
 
     /// Writes a file, replacing one of the same path. An upload that breaks off leaves nothing visible.
     pub async fn upload(&self, run: &RunId, path: &str, content: impl Into<Bytes>) -> Result<()> {
         let call = self.file("artifacts.upload", Method::PUT, run, path).await?;
-        self.client.inner.done(&call.bytes(content.into()).accept(Accept::Nothing).idempotent()).await
+        self.client
+            .inner
+            .done(&call.bytes(content.into()).accept(Accept::Nothing).idempotent())
+            .await
     }
 
     /// Writes a file from a stream, which is sent as it comes and never held in memory. It can be read once only, so
@@ -95,7 +102,10 @@ impl Artifacts {
         S: Stream<Item = std::result::Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
     {
-        let call = self.file("artifacts.upload_stream", Method::PUT, run, path).await?.accept(Accept::Nothing);
+        let call = self
+            .file("artifacts.upload_stream", Method::PUT, run, path)
+            .await?
+            .accept(Accept::Nothing);
         let inner = &self.client.inner;
         let _slot = tokio::time::timeout(inner.timeout, inner.in_flight.acquire())
             .await
@@ -106,13 +116,20 @@ impl Artifacts {
             moved.note();
             chunk.map_err(Into::into)
         }));
-        let work = async { check_stream(&call, inner.head(&call, Some(body)).await?).await.map(drop) };
+        let work = async {
+            check_stream(&call, inner.head(&call, Some(body)).await?)
+                .await
+                .map(drop)
+        };
         progress.watch(&call, inner.timeout, work).await
     }
 
     /// The content of a file, at most 256 MiB; larger ones are for [`download`](Self::download).
     pub async fn read(&self, run: &RunId, path: &str) -> Result<Bytes> {
-        let call = self.file("artifacts.read", Method::GET, run, path).await?.accept(Accept::Artifact);
+        let call = self
+            .file("artifacts.read", Method::GET, run, path)
+            .await?
+            .accept(Accept::Artifact);
         let inner = &self.client.inner;
         let work = |limit| {
             let call = &call;
@@ -121,7 +138,9 @@ impl Artifacts {
                     let response = check_stream(call, inner.head(call, None).await?).await?;
                     read(call, response, MOST_IN_MEMORY).await
                 };
-                tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(too_late(call, limit)))
+                tokio::time::timeout(limit, work)
+                    .await
+                    .unwrap_or_else(|_| Err(too_late(call, limit)))
             }
         };
         Ok(inner.repeat(&call, inner.timeout, work).await?.0)
@@ -130,13 +149,18 @@ impl Artifacts {
     /// The content of a file as it comes. The call ends with the head of the answer; what breaks later is an error of
     /// the stream, and so is a standstill for the client's time limit.
     pub async fn download(&self, run: &RunId, path: &str) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
-        let call = self.file("artifacts.download", Method::GET, run, path).await?.accept(Accept::Artifact);
+        let call = self
+            .file("artifacts.download", Method::GET, run, path)
+            .await?
+            .accept(Accept::Artifact);
         let inner = &self.client.inner;
         let open = |limit| {
             let call = &call;
             async move {
                 let work = async { check_stream(call, inner.head(call, None).await?).await };
-                tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(too_late(call, limit)))
+                tokio::time::timeout(limit, work)
+                    .await
+                    .unwrap_or_else(|_| Err(too_late(call, limit)))
             }
         };
         let (response, _) = inner.repeat(&call, inner.timeout, open).await?;
@@ -161,7 +185,8 @@ impl Artifacts {
             return Err(Error::Unsupported(context(&call, message)));
         };
         // The address is the server's, but with dots in it the files would land elsewhere.
-        let root = segments(root).map_err(|_| Error::invalid("artifact_uri", "an address without empty parts and dots"))?;
+        let root =
+            segments(root).map_err(|_| Error::invalid("artifact_uri", "an address without empty parts and dots"))?;
         Call::new(operation, method, base, proxy.into_iter().chain(root).chain(below))
     }
 
@@ -211,7 +236,11 @@ impl Progress {
     }
 }
 
-fn in_time(call: Call, response: reqwest::Response, limit: Duration) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+fn in_time(
+    call: Call,
+    response: reqwest::Response,
+    limit: Duration,
+) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
     let bytes = response.bytes_stream().boxed();
     stream::unfold(Some((bytes, call)), move |state| async move {
         let (mut bytes, call) = state?;
@@ -244,11 +273,13 @@ fn proxied<'a>(uri: &'a str, base: &Url) -> Option<&'a str> {
 
 /// The parts of a path that stays inside the run. `#` and what looks percent-encoded MLflow refuses itself (3.17).
 fn segments(path: &str) -> Result<Vec<&str>> {
-    const ALLOWED: &str =
-        "a path relative to the run, with '/', without empty parts, '.', '..', '\\', '#', percent-encoding and control characters";
+    const ALLOWED: &str = "a path relative to the run, with '/', without empty parts, '.', '..', '\\', '#', percent-encoding and control characters";
     let parts: Vec<&str> = path.split('/').collect();
     let bad = |part: &&str| {
-        part.is_empty() || matches!(*part, "." | "..") || part.contains(['\\', '#']) || part.chars().any(char::is_control)
+        part.is_empty()
+            || matches!(*part, "." | "..")
+            || part.contains(['\\', '#'])
+            || part.chars().any(char::is_control)
     };
     let encoded = |three: &[u8]| matches!(three, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     if parts.iter().any(bad) || path.as_bytes().windows(3).any(encoded) {
@@ -264,7 +295,9 @@ mod tests {
     #[test]
     fn paths_stay_inside_the_run() {
         assert_eq!(segments("model/weights v1.bin").unwrap(), ["model", "weights v1.bin"]);
-        for path in ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a\\b", "a#b", "a%2e%2e", "a\nb"] {
+        for path in [
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a\\b", "a#b", "a%2e%2e", "a\nb",
+        ] {
             assert!(segments(path).is_err(), "{path:?}");
         }
     }
@@ -279,9 +312,14 @@ mod tests {
         ] {
             assert_eq!(proxied(uri, &base), Some(path), "{uri}");
         }
-        for uri in
-            ["s3://bucket/1", "/tmp/x", "mlflow-artifacts:", "mlflow-artifacts:/", "runs:/abc/model", "mlflow-artifacts://other:5000/1"]
-        {
+        for uri in [
+            "s3://bucket/1",
+            "/tmp/x",
+            "mlflow-artifacts:",
+            "mlflow-artifacts:/",
+            "runs:/abc/model",
+            "mlflow-artifacts://other:5000/1",
+        ] {
             assert_eq!(proxied(uri, &base), None, "{uri}");
         }
     }

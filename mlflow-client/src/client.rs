@@ -62,8 +62,11 @@ impl Client {
             timeout: DEFAULT_TIMEOUT,
             max_retries: DEFAULT_MAX_RETRIES,
             credentials: Credentials::None,
+            #[cfg(feature = "rustls")]
             root_certificates: Vec::new(),
+            #[cfg(feature = "rustls")]
             client_certificate: None,
+            #[cfg(feature = "rustls")]
             accept_invalid_certificates: false,
         })
     }
@@ -166,8 +169,11 @@ pub struct ClientBuilder {
     timeout: Duration,
     max_retries: u32,
     credentials: Credentials,
+    #[cfg(feature = "rustls")]
     root_certificates: Vec<Vec<u8>>,
+    #[cfg(feature = "rustls")]
     client_certificate: Option<SecretString>,
+    #[cfg(feature = "rustls")]
     accept_invalid_certificates: bool,
 }
 
@@ -249,26 +255,25 @@ impl ClientBuilder {
             return Err(Error::invalid("timeout", "longer than zero"));
         }
         let authorization = authorization(&self.credentials)?;
-        let http = match self.http {
-            Some(http) => http,
-            None => {
-                let builder = reqwest::Client::builder()
-                    .user_agent(concat!("mlflow-client-rust/", env!("CARGO_PKG_VERSION")))
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .pool_idle_timeout(IDLE)
-                    .redirect(reqwest::redirect::Policy::none());
-                #[cfg(feature = "rustls")]
-                let builder = tls(
-                    builder,
-                    &self.root_certificates,
-                    self.client_certificate.as_ref(),
-                    self.accept_invalid_certificates,
-                )?;
-                let http = builder
-                    .build()
-                    .map_err(|error| Error::invalid("http", format!("usable with these settings: {error}")))?;
-                reqwest_middleware::ClientBuilder::new(http).build()
-            }
+        let http = if let Some(http) = self.http {
+            http
+        } else {
+            let builder = reqwest::Client::builder()
+                .user_agent(concat!("mlflow-client-rust/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(IDLE)
+                .redirect(reqwest::redirect::Policy::none());
+            #[cfg(feature = "rustls")]
+            let builder = tls(
+                builder,
+                &self.root_certificates,
+                self.client_certificate.as_ref(),
+                self.accept_invalid_certificates,
+            )?;
+            let http = builder
+                .build()
+                .map_err(|error| Error::invalid("http", format!("usable with these settings: {error}")))?;
+            reqwest_middleware::ClientBuilder::new(http).build()
         };
         Ok(Client {
             inner: Arc::new(Inner {
@@ -299,8 +304,12 @@ fn tls(
         builder = builder.tls_certs_merge(certificates);
     }
     if let Some(pem) = client_certificate {
-        let identity = reqwest::Identity::from_pem(pem.expose_secret().as_bytes())
-            .map_err(|_| Error::invalid("client_certificate_pem", "a certificate and a private key in PEM format"))?;
+        let identity = reqwest::Identity::from_pem(pem.expose_secret().as_bytes()).map_err(|_| {
+            Error::invalid(
+                "client_certificate_pem",
+                "a certificate and a private key in PEM format",
+            )
+        })?;
         builder = builder.identity(identity);
     }
     Ok(builder.tls_danger_accept_invalid_certs(accept_invalid))
@@ -312,13 +321,17 @@ fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>> {
         Credentials::Basic(username, _) if username.contains(':') => {
             return Err(Error::invalid("username", "without a colon"));
         }
-        Credentials::Basic(username, password) => {
-            ("password", format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.expose_secret()))))
-        }
+        Credentials::Basic(username, password) => (
+            "password",
+            format!(
+                "Basic {}",
+                STANDARD.encode(format!("{username}:{}", password.expose_secret()))
+            ),
+        ),
         Credentials::Bearer(token) => ("token", format!("Bearer {}", token.expose_secret())),
     };
-    let mut value =
-        HeaderValue::from_str(&text).map_err(|_| Error::invalid(field, "text without line breaks and control characters"))?;
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| Error::invalid(field, "text without line breaks and control characters"))?;
     value.set_sensitive(true);
     Ok(Some(value))
 }
@@ -327,7 +340,9 @@ fn parse_base(text: &str) -> Result<Url> {
     let refused = |why: &str| Error::invalid("tracking_uri", format!("an http or https URL of an MLflow server{why}"));
     let text = text.trim();
     if text == "databricks" || text.starts_with("databricks:") || text.starts_with("databricks-") {
-        return Err(refused("; tracking hosted by Databricks, with its own login and profiles, is not supported"));
+        return Err(refused(
+            "; tracking hosted by Databricks, with its own login and profiles, is not supported",
+        ));
     }
     let mut url: Url = text.parse().map_err(|_| refused(""))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -353,12 +368,26 @@ mod tests {
         for good in ["http://127.0.0.1:5000", " https://example.com/mlflow/ "] {
             assert!(Client::builder(good).is_ok(), "{good}");
         }
-        for bad in ["", "databricks", "databricks://profile", "sqlite:///mlflow.db", "./mlruns", "file:///x", "http://u:p@x", "http://x?a=b"] {
+        for bad in [
+            "",
+            "databricks",
+            "databricks://profile",
+            "sqlite:///mlflow.db",
+            "./mlruns",
+            "file:///x",
+            "http://u:p@x",
+            "http://x?a=b",
+        ] {
             let error = Client::builder(bad).unwrap_err();
             assert!(matches!(error, Error::InvalidRequest(_)), "{bad}");
             assert!(!error.to_string().contains("u:p"));
         }
-        assert!(Client::builder("databricks").unwrap_err().to_string().contains("Databricks"));
+        assert!(
+            Client::builder("databricks")
+                .unwrap_err()
+                .to_string()
+                .contains("Databricks")
+        );
     }
 
     #[test]

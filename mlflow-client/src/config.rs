@@ -51,14 +51,17 @@ impl ClientBuilder {
         if let Some(seconds) = text(&read, "MLFLOW_HTTP_REQUEST_TIMEOUT")? {
             let limit = seconds.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
             let limit = limit.ok_or_else(|| {
-                Error::invalid("MLFLOW_HTTP_REQUEST_TIMEOUT", "a whole number of seconds, at least 1 and at most a day")
+                Error::invalid(
+                    "MLFLOW_HTTP_REQUEST_TIMEOUT",
+                    "a whole number of seconds, at least 1 and at most a day",
+                )
             })?;
             self = self.timeout(Duration::from_secs(limit));
         }
         if let Some(retries) = text(&read, "MLFLOW_HTTP_REQUEST_MAX_RETRIES")? {
             let retries = retries.parse().ok().filter(|retries| *retries <= 10);
-            let retries =
-                retries.ok_or_else(|| Error::invalid("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "a whole number from 0 to 10"))?;
+            let retries = retries
+                .ok_or_else(|| Error::invalid("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "a whole number from 0 to 10"))?;
             self = self.max_retries(retries);
         }
         let username = text(&read, "MLFLOW_TRACKING_USERNAME")?;
@@ -67,8 +70,18 @@ impl ClientBuilder {
         self = match (username, password, token) {
             (Some(username), Some(password), _) => self.basic_auth(username, SecretString::from(password)),
             (_, _, Some(token)) => self.bearer_token(SecretString::from(token)),
-            (Some(_), None, None) => return Err(Error::invalid("MLFLOW_TRACKING_PASSWORD", "set along with the user name")),
-            (None, Some(_), None) => return Err(Error::invalid("MLFLOW_TRACKING_USERNAME", "set along with the password")),
+            (Some(_), None, None) => {
+                return Err(Error::invalid(
+                    "MLFLOW_TRACKING_PASSWORD",
+                    "set along with the user name",
+                ));
+            }
+            (None, Some(_), None) => {
+                return Err(Error::invalid(
+                    "MLFLOW_TRACKING_USERNAME",
+                    "set along with the password",
+                ));
+            }
             (None, None, None) => self,
         };
         self.certificates_from(read)
@@ -77,9 +90,13 @@ impl ClientBuilder {
     #[cfg(feature = "rustls")]
     fn certificates_from(mut self, read: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let file = |name: &'static str| -> Result<Option<Vec<u8>>> {
-            let Some(path) = read(name).filter(|path| !path.is_empty()) else { return Ok(None) };
+            let Some(path) = read(name).filter(|path| !path.is_empty()) else {
+                return Ok(None);
+            };
             let content = std::fs::read(path);
-            content.map(Some).map_err(|error| Error::invalid(name, format!("the path of a readable file: {error}")))
+            content
+                .map(Some)
+                .map_err(|error| Error::invalid(name, format!("the path of a readable file: {error}")))
         };
         if let Some(pem) = file("MLFLOW_TRACKING_SERVER_CERT_PATH")? {
             self = self.root_certificate_pem(&pem);
@@ -89,7 +106,11 @@ impl ClientBuilder {
                 .map_err(|_| Error::invalid("MLFLOW_TRACKING_CLIENT_CERT_PATH", "the path of a file in PEM format"))?;
             self = self.client_certificate_pem(pem);
         }
-        let insecure = match text(&read, "MLFLOW_TRACKING_INSECURE_TLS")?.unwrap_or_default().to_ascii_lowercase().as_str() {
+        let insecure = match text(&read, "MLFLOW_TRACKING_INSECURE_TLS")?
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+            .as_str()
+        {
             "true" | "1" => true,
             "" | "false" | "0" => false,
             _ => return Err(Error::invalid("MLFLOW_TRACKING_INSECURE_TLS", "`true` or `false`")),
@@ -103,9 +124,11 @@ impl ClientBuilder {
 
     #[cfg(not(feature = "rustls"))]
     fn certificates_from(self, read: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
-        for name in
-            ["MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS"]
-        {
+        for name in [
+            "MLFLOW_TRACKING_SERVER_CERT_PATH",
+            "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+            "MLFLOW_TRACKING_INSECURE_TLS",
+        ] {
             if read(name).is_some_and(|value| !value.is_empty()) {
                 return Err(Error::invalid(name, "unset: this program was built without TLS"));
             }
@@ -115,8 +138,13 @@ impl ClientBuilder {
 }
 
 fn text(read: &impl Fn(&str) -> Option<OsString>, name: &'static str) -> Result<Option<String>> {
-    let Some(value) = read(name).filter(|value| !value.is_empty()) else { return Ok(None) };
-    value.into_string().map(Some).map_err(|_| Error::invalid(name, "UTF-8 text"))
+    let Some(value) = read(name).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    value
+        .into_string()
+        .map(Some)
+        .map_err(|_| Error::invalid(name, "UTF-8 text"))
 }
 
 #[cfg(test)]
@@ -124,7 +152,12 @@ mod tests {
     use super::*;
 
     fn client(variables: &[(&str, &str)]) -> Result<Client> {
-        Client::from_variables(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()))
+        Client::from_variables(|name| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).into())
+        })
     }
 
     const URI: (&str, &str) = ("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000/");
@@ -133,10 +166,22 @@ mod tests {
     fn the_variable_at_fault_is_named() {
         for (variables, name) in [
             (vec![], "MLFLOW_TRACKING_URI"),
-            (vec![URI, ("MLFLOW_HTTP_REQUEST_TIMEOUT", "soon")], "MLFLOW_HTTP_REQUEST_TIMEOUT"),
-            (vec![URI, ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "11")], "MLFLOW_HTTP_REQUEST_MAX_RETRIES"),
-            (vec![URI, ("MLFLOW_TRACKING_USERNAME", "me")], "MLFLOW_TRACKING_PASSWORD"),
-            (vec![URI, ("MLFLOW_TRACKING_SERVER_CERT_PATH", "/nowhere/ca.pem")], "MLFLOW_TRACKING_SERVER_CERT_PATH"),
+            (
+                vec![URI, ("MLFLOW_HTTP_REQUEST_TIMEOUT", "soon")],
+                "MLFLOW_HTTP_REQUEST_TIMEOUT",
+            ),
+            (
+                vec![URI, ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "11")],
+                "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+            ),
+            (
+                vec![URI, ("MLFLOW_TRACKING_USERNAME", "me")],
+                "MLFLOW_TRACKING_PASSWORD",
+            ),
+            (
+                vec![URI, ("MLFLOW_TRACKING_SERVER_CERT_PATH", "/nowhere/ca.pem")],
+                "MLFLOW_TRACKING_SERVER_CERT_PATH",
+            ),
         ] {
             let error = client(&variables).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
@@ -148,7 +193,10 @@ mod tests {
         let user = [("MLFLOW_TRACKING_USERNAME", "me"), ("MLFLOW_TRACKING_PASSWORD", "x")];
         let variables = [URI, ("MLFLOW_TRACKING_TOKEN", "t"), user[0], user[1]];
         let client = client(&variables).unwrap();
-        assert_eq!(client.inner.authorization.as_ref().unwrap().to_str().unwrap(), "Basic bWU6eA==");
+        assert_eq!(
+            client.inner.authorization.as_ref().unwrap().to_str().unwrap(),
+            "Basic bWU6eA=="
+        );
         assert_eq!(client.base_url(), "http://127.0.0.1:5000");
     }
 }

@@ -43,12 +43,24 @@ impl Call {
             .map_err(|()| Error::invalid("tracking_uri", "an http or https URL"))?
             .pop_if_empty()
             .extend(path);
-        Ok(Self { operation, idempotent: method == Method::GET, method, url, body: None, accept: Accept::Json })
+        Ok(Self {
+            operation,
+            idempotent: method == Method::GET,
+            method,
+            url,
+            body: None,
+            accept: Accept::Json,
+        })
     }
 
     /// A call of the REST API, e.g. `runs/create`.
     pub(crate) fn api(operation: &'static str, method: Method, base: &Url, path: &str) -> Result<Self> {
-        Self::new(operation, method, base, ["api", "2.0", "mlflow"].into_iter().chain(path.split('/')))
+        Self::new(
+            operation,
+            method,
+            base,
+            ["api", "2.0", "mlflow"].into_iter().chain(path.split('/')),
+        )
     }
 
     /// Adds a query parameter, unless it is empty.
@@ -88,8 +100,13 @@ mod tests {
     #[test]
     fn the_path_of_the_base_url_is_kept() {
         let base = "https://example.com/mlflow/".parse().unwrap();
-        let call = Call::api("runs.get", Method::GET, &base, "runs/get").unwrap().query("run_id", "a b&c");
-        assert_eq!(call.url.as_str(), "https://example.com/mlflow/api/2.0/mlflow/runs/get?run_id=a+b%26c");
+        let call = Call::api("runs.get", Method::GET, &base, "runs/get")
+            .unwrap()
+            .query("run_id", "a b&c");
+        assert_eq!(
+            call.url.as_str(),
+            "https://example.com/mlflow/api/2.0/mlflow/runs/get?run_id=a+b%26c"
+        );
         assert!(call.idempotent);
     }
 

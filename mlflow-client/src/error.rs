@@ -155,7 +155,10 @@ impl fmt::Debug for ErrorContext {
 
 impl Error {
     pub(crate) fn invalid(field: impl Into<Cow<'static, str>>, allowed: impl Into<Cow<'static, str>>) -> Self {
-        Self::InvalidRequest(Box::new(InvalidRequest { field: field.into(), allowed: allowed.into() }))
+        Self::InvalidRequest(Box::new(InvalidRequest {
+            field: field.into(),
+            allowed: allowed.into(),
+        }))
     }
 
     /// What happened on the wire; `None` if nothing was sent because a value was refused.

@@ -19,17 +19,13 @@ use crate::{
 
 wire_enum! {
     /// Whether a thing is deleted. Deleted things can still be read, and restored.
+    #[derive(Default)]
     pub enum LifecycleStage {
         /// In use.
+        #[default]
         Active = "active",
         /// Deleted; nothing can be written to it.
         Deleted = "deleted",
-    }
-}
-
-impl Default for LifecycleStage {
-    fn default() -> Self {
-        Self::Active
     }
 }
 
@@ -62,7 +58,10 @@ pub struct Experiment {
 impl Experiment {
     /// The value of a tag.
     pub fn tag(&self, key: &str) -> Option<&str> {
-        self.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str())
+        self.tags
+            .iter()
+            .find(|tag| tag.key == key)
+            .map(|tag| tag.value.as_str())
     }
 }
 
@@ -84,7 +83,11 @@ pub struct CreateExperiment {
 impl CreateExperiment {
     /// An experiment with this name.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), artifact_location: String::new(), tags: Vec::new() }
+        Self {
+            name: name.into(),
+            artifact_location: String::new(),
+            tags: Vec::new(),
+        }
     }
 
     /// Where its runs keep their artifacts.
@@ -210,7 +213,9 @@ impl Experiments {
         for tag in &experiment.tags {
             limits::experiment_tag(&tag.key, &tag.value)?;
         }
-        let call = self.client.post("experiments.create", "experiments/create", &experiment)?;
+        let call = self
+            .client
+            .post("experiments.create", "experiments/create", &experiment)?;
         Ok(self.client.inner.json::<Created>(&call).await?.experiment_id)
     }
 
@@ -218,14 +223,20 @@ impl Experiments {
     pub async fn get(&self, id: impl Into<ExperimentId>) -> Result<Experiment> {
         let id = id.into();
         limits::id("experiment_id", id.as_str())?;
-        let call = self.client.get("experiments.get", "experiments/get")?.query("experiment_id", id.as_str());
+        let call = self
+            .client
+            .get("experiments.get", "experiments/get")?
+            .query("experiment_id", id.as_str());
         Ok(self.client.inner.json::<OneExperiment>(&call).await?.experiment)
     }
 
     /// The experiment with this name, also a deleted one; `None` if there is none.
     pub async fn get_by_name(&self, name: &str) -> Result<Option<Experiment>> {
         limits::experiment_name(name)?;
-        let call = self.client.get("experiments.get_by_name", "experiments/get-by-name")?.query("experiment_name", name);
+        let call = self
+            .client
+            .get("experiments.get_by_name", "experiments/get-by-name")?
+            .query("experiment_name", name);
         Ok(found(self.client.inner.json::<OneExperiment>(&call).await)?.map(|answer| answer.experiment))
     }
 
@@ -250,7 +261,10 @@ impl Experiments {
     /// One page of experiments.
     pub async fn search(&self, search: SearchExperiments) -> Result<Page<Experiment>> {
         limits::page_size("max_results", Some(search.max_results), 50_000)?;
-        let call = self.client.post("experiments.search", "experiments/search", &search)?.idempotent();
+        let call = self
+            .client
+            .post("experiments.search", "experiments/search", &search)?
+            .idempotent();
         let answer: ManyExperiments = self.client.inner.json(&call).await?;
         Ok(Page::new(answer.experiments, answer.next_page_token))
     }
@@ -259,7 +273,13 @@ impl Experiments {
     pub fn search_all(&self, search: SearchExperiments) -> impl Stream<Item = Result<Experiment>> + Send + use<> {
         let this = self.clone();
         page::all(search.page_token.clone(), move |page_token| {
-            let (this, search) = (this.clone(), SearchExperiments { page_token, ..search.clone() });
+            let (this, search) = (
+                this.clone(),
+                SearchExperiments {
+                    page_token,
+                    ..search.clone()
+                },
+            );
             async move { this.search(search).await }
         })
     }
@@ -270,18 +290,23 @@ impl Experiments {
         limits::id("experiment_id", id.as_str())?;
         limits::experiment_name(new_name)?;
         let body = json!({"experiment_id": id, "new_name": new_name});
-        let call = self.client.post("experiments.update", "experiments/update", &body)?.idempotent();
+        let call = self
+            .client
+            .post("experiments.update", "experiments/update", &body)?
+            .idempotent();
         self.client.inner.done(&call).await
     }
 
     /// Deletes an experiment and its runs; [`Error::NotFound`] if that was done already.
     pub async fn delete(&self, id: impl Into<ExperimentId>) -> Result<()> {
-        self.change("experiments.delete", "experiments/delete", &id.into()).await
+        self.change("experiments.delete", "experiments/delete", &id.into())
+            .await
     }
 
     /// Brings a deleted experiment and its runs back; [`Error::NotFound`] if it is not deleted.
     pub async fn restore(&self, id: impl Into<ExperimentId>) -> Result<()> {
-        self.change("experiments.restore", "experiments/restore", &id.into()).await
+        self.change("experiments.restore", "experiments/restore", &id.into())
+            .await
     }
 
     async fn change(&self, operation: &'static str, path: &str, id: &ExperimentId) -> Result<()> {
@@ -296,7 +321,10 @@ impl Experiments {
         limits::id("experiment_id", id.as_str())?;
         limits::experiment_tag(key, value)?;
         let body = json!({"experiment_id": id, "key": key, "value": value});
-        let call = self.client.post("experiments.set_tag", "experiments/set-experiment-tag", &body)?.idempotent();
+        let call = self
+            .client
+            .post("experiments.set_tag", "experiments/set-experiment-tag", &body)?
+            .idempotent();
         self.client.inner.done(&call).await
     }
 
@@ -306,7 +334,9 @@ impl Experiments {
         limits::id("experiment_id", id.as_str())?;
         limits::key("key", key)?;
         let body = json!({"experiment_id": id, "key": key});
-        let call = self.client.post("experiments.delete_tag", "experiments/delete-experiment-tag", &body)?;
+        let call = self
+            .client
+            .post("experiments.delete_tag", "experiments/delete-experiment-tag", &body)?;
         self.client.inner.done(&call).await
     }
 }
@@ -316,6 +346,9 @@ fn usable(client: &Client, experiment: Experiment) -> Result<Experiment> {
         return Ok(experiment);
     }
     let call = client.get("experiments.get_or_create", "experiments/get-by-name")?;
-    let message = format!("experiment {} has this name and is deleted; restore it or choose another name", experiment.experiment_id);
+    let message = format!(
+        "experiment {} has this name and is deleted; restore it or choose another name",
+        experiment.experiment_id
+    );
     Err(Error::AlreadyExists(crate::http::context(&call, message)))
 }

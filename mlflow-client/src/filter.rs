@@ -40,6 +40,9 @@ pub fn quote(text: &str) -> Result<String> {
     match (text.contains('\''), text.contains('"')) {
         (false, _) if !text.contains('\\') => Ok(format!("'{text}'")),
         (true, false) if !text.contains('\\') => Ok(format!("\"{text}\"")),
-        _ => Err(Error::invalid("filter", "text without backslashes and with at most one kind of quotation marks")),
+        _ => Err(Error::invalid(
+            "filter",
+            "text without backslashes and with at most one kind of quotation marks",
+        )),
     }
 }

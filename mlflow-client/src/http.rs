@@ -60,16 +60,28 @@ impl Inner {
                 let headers = response.headers().clone();
                 let limit = if status.is_success() { MAX_BODY } else { MAX_ERROR_BODY };
                 let body = read(call, response, limit).await?;
-                let reply = Reply { status, headers, body, attempts: 1 };
+                let reply = Reply {
+                    status,
+                    headers,
+                    body,
+                    attempts: 1,
+                };
                 check(call, &reply)?;
                 Ok(reply)
             };
-            tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(too_late(call, limit)))
+            tokio::time::timeout(limit, work)
+                .await
+                .unwrap_or_else(|_| Err(too_late(call, limit)))
         })
         .await
         .map(|(mut reply, attempts)| {
             reply.attempts = attempts;
-            tracing::debug!(operation = call.operation, status = reply.status.as_u16(), attempts, "done");
+            tracing::debug!(
+                operation = call.operation,
+                status = reply.status.as_u16(),
+                attempts,
+                "done"
+            );
             reply
         })
     }
@@ -128,7 +140,10 @@ impl Inner {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             *request.body_mut() = Some(body.clone().into());
         }
-        self.http.execute(request).await.map_err(|error| transport_error(call, error))
+        self.http
+            .execute(request)
+            .await
+            .map_err(|error| transport_error(call, error))
     }
 }
 
@@ -185,7 +200,9 @@ pub(crate) async fn check_stream(call: &Call, response: reqwest::Response) -> Re
 /// The first pause, doubled with every attempt, with the upper half of it left to chance so that clients do not come
 /// back in step.
 fn backoff(attempt: u32) -> Duration {
-    let full = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
+    let full = FIRST_PAUSE
+        .saturating_mul(1 << attempt.saturating_sub(1).min(16))
+        .min(LONGEST_PAUSE);
     let [chance, ..] = *uuid::Uuid::new_v4().as_bytes();
     full / 2 + full.mul_f64(f64::from(chance) / 512.0)
 }
@@ -212,7 +229,7 @@ pub(crate) fn transport_error(call: &Call, error: reqwest_middleware::Error) -> 
     let error = match error {
         // The URL is in the context already, and its query may hold what should not be logged.
         reqwest_middleware::Error::Reqwest(error) => reqwest_middleware::Error::Reqwest(error.without_url()),
-        other => other,
+        middleware @ reqwest_middleware::Error::Middleware(_) => middleware,
     };
     let (make, message): (fn(Box<ErrorContext>) -> Error, String) = match &error {
         reqwest_middleware::Error::Middleware(inner) => (Error::Middleware, inner.to_string()),
@@ -258,7 +275,7 @@ struct ErrorBody {
 /// Turns an answer that is no success into its error.
 pub(crate) fn check(call: &Call, reply: &Reply) -> Result<()> {
     let starts_like_html = reply.body.trim_ascii_start().starts_with(b"<");
-    let html = is_html(&reply.headers) && (starts_like_html || reply.body.is_empty()) || starts_like_html;
+    let html = starts_like_html || is_html(&reply.headers) && reply.body.is_empty();
     let status = reply.status;
     if status.is_success() {
         let page = match call.accept {
@@ -303,7 +320,9 @@ fn failure(call: &Call, reply: &Reply, html: bool) -> Error {
         None => one_line(&String::from_utf8_lossy(&reply.body)).into_owned(),
     };
     if status == StatusCode::FORBIDDEN && context.message.starts_with("Invalid Host header") {
-        context.message.push_str("; start the server with `--allowed-hosts` that names the host of the tracking URI");
+        context
+            .message
+            .push_str("; start the server with `--allowed-hosts` that names the host of the tracking URI");
     }
     // An unknown path or a wrong verb is answered by a page; a thing that does not exist by a code.
     let unknown_path = matches!(status.as_u16(), 404 | 405) && context.error_code.is_none() && html;
@@ -316,33 +335,45 @@ fn failure(call: &Call, reply: &Reply, html: bool) -> Error {
 /// The variant for MLflow's code, or for a status where there is no code.
 fn classify(code: Option<&str>, status: StatusCode, message: &str) -> fn(Box<ErrorContext>) -> Error {
     let exhausted = message.contains("QueuePool limit") || message.contains("database is locked");
-    match (code, status.as_u16()) {
-        (Some("BAD_REQUEST" | "TEMPORARILY_UNAVAILABLE"), _) if exhausted => Error::Unavailable,
-        (Some("RESOURCE_DOES_NOT_EXIST" | "NOT_FOUND"), _) => Error::NotFound,
-        (Some("RESOURCE_ALREADY_EXISTS" | "ALREADY_EXISTS"), _) => Error::AlreadyExists,
-        (Some("INVALID_PARAMETER_VALUE" | "BAD_REQUEST"), _) => Error::InvalidArgument,
-        (Some("PERMISSION_DENIED"), _) => Error::PermissionDenied,
-        (Some("UNAUTHENTICATED" | "CUSTOMER_UNAUTHORIZED"), _) => Error::Unauthenticated,
-        (Some("RESOURCE_CONFLICT" | "ABORTED"), _) => Error::Conflict,
-        (Some("REQUEST_LIMIT_EXCEEDED" | "RESOURCE_EXHAUSTED"), _) => Error::RateLimited,
-        (Some("TEMPORARILY_UNAVAILABLE" | "DEADLINE_EXCEEDED" | "CANCELLED"), _) => Error::Unavailable,
-        (Some("NOT_IMPLEMENTED" | "ENDPOINT_NOT_FOUND" | "FEATURE_DISABLED"), _) => Error::Unsupported,
-        (_, 400 | 413 | 414 | 422) => Error::InvalidArgument,
-        (_, 401 | 407) => Error::Unauthenticated,
-        (_, 403) => Error::PermissionDenied,
-        (_, 404) => Error::NotFound,
-        (_, 405 | 501) => Error::Unsupported,
-        (_, 409) => Error::Conflict,
-        (_, 429) => Error::RateLimited,
-        (_, 408 | 502..=504) => Error::Unavailable,
-        (_, 500..) => Error::Server,
-        (_, _) => Error::UnexpectedResponse,
+    if code == Some("BAD_REQUEST") && exhausted {
+        return Error::Unavailable;
+    }
+    match code.unwrap_or_default() {
+        "RESOURCE_DOES_NOT_EXIST" | "NOT_FOUND" => Error::NotFound,
+        "RESOURCE_ALREADY_EXISTS" | "ALREADY_EXISTS" => Error::AlreadyExists,
+        "INVALID_PARAMETER_VALUE" | "BAD_REQUEST" => Error::InvalidArgument,
+        "PERMISSION_DENIED" => Error::PermissionDenied,
+        "UNAUTHENTICATED" | "CUSTOMER_UNAUTHORIZED" => Error::Unauthenticated,
+        "RESOURCE_CONFLICT" | "ABORTED" => Error::Conflict,
+        "REQUEST_LIMIT_EXCEEDED" | "RESOURCE_EXHAUSTED" => Error::RateLimited,
+        "TEMPORARILY_UNAVAILABLE" | "DEADLINE_EXCEEDED" | "CANCELLED" => Error::Unavailable,
+        "NOT_IMPLEMENTED" | "ENDPOINT_NOT_FOUND" | "FEATURE_DISABLED" => Error::Unsupported,
+        _ => by_status(status),
+    }
+}
+
+fn by_status(status: StatusCode) -> fn(Box<ErrorContext>) -> Error {
+    match status.as_u16() {
+        400 | 413 | 414 | 422 => Error::InvalidArgument,
+        401 | 407 => Error::Unauthenticated,
+        403 => Error::PermissionDenied,
+        404 => Error::NotFound,
+        405 | 501 => Error::Unsupported,
+        409 => Error::Conflict,
+        429 => Error::RateLimited,
+        408 | 502..=504 => Error::Unavailable,
+        500.. => Error::Server,
+        _ => Error::UnexpectedResponse,
     }
 }
 
 fn login_page(call: &Call, reply: &Reply, message: &str) -> Error {
     let title = page_title(&reply.body);
-    let message = if title.is_empty() { message.to_owned() } else { format!("{message} (\"{title}\")") };
+    let message = if title.is_empty() {
+        message.to_owned()
+    } else {
+        format!("{message} (\"{title}\")")
+    };
     let mut context = context(call, message);
     context.status = Some(reply.status);
     Error::LoginPage(context)
@@ -370,7 +401,9 @@ fn redirect(call: &Call, reply: &Reply) -> Error {
 /// The text of a page's `title`, for messages only.
 fn page_title(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
+    let title = text
+        .split_once("<title>")
+        .and_then(|(_, rest)| rest.split_once("</title>"));
     title.map(|(title, _)| one_line(title).into_owned()).unwrap_or_default()
 }
 
@@ -387,7 +420,11 @@ pub(crate) fn decode<T: DeserializeOwned>(call: &Call, reply: &Reply) -> Result<
         context.status = Some(reply.status);
         context.attempts = reply.attempts;
         // An answer that ends early was cut off on its way.
-        let make = if error.is_eof() && !reply.body.is_empty() { Error::Interrupted } else { Error::Decode };
+        let make = if error.is_eof() && !reply.body.is_empty() {
+            Error::Interrupted
+        } else {
+            Error::Decode
+        };
         context.source = Some(Source::Other(Box::new(error)));
         make(context)
     })

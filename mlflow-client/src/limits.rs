@@ -27,7 +27,9 @@ pub(crate) fn key(field: &'static str, key: &str) -> Result<()> {
     // The server compares the key with its normalised form as a path.
     let as_path = !key.starts_with('/')
         && !key.starts_with("..")
-        && key.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        && key
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..");
     if key.is_empty() || longer(key, KEY) || !as_path || !key.chars().all(allowed) {
         return Err(Error::invalid(
             field,
@@ -43,7 +45,10 @@ pub(crate) fn key(field: &'static str, key: &str) -> Result<()> {
 
 fn value(field: &'static str, key: &str, value: &str, limit: usize) -> Result<()> {
     if longer(value, limit) {
-        return Err(Error::invalid(field, format!("at most {limit} characters long; that of {} is longer", excerpt(key))));
+        return Err(Error::invalid(
+            field,
+            format!("at most {limit} characters long; that of {} is longer", excerpt(key)),
+        ));
     }
     Ok(())
 }
@@ -71,7 +76,10 @@ pub(crate) fn registry_tag(name: &str, text: &str) -> Result<()> {
 pub(crate) fn metric(name: &str, timestamp: i64) -> Result<()> {
     key("metrics.key", name)?;
     if timestamp < 0 {
-        return Err(Error::invalid("metrics.timestamp", "zero or more milliseconds since 1970"));
+        return Err(Error::invalid(
+            "metrics.timestamp",
+            "zero or more milliseconds since 1970",
+        ));
     }
     Ok(())
 }
@@ -92,7 +100,13 @@ pub(crate) fn experiment_name(name: &str) -> Result<()> {
 
 pub(crate) fn model_name(name: &str) -> Result<()> {
     if name.trim().is_empty() || name.contains(['/', ':']) || name == "." || name == ".." {
-        return Err(Error::invalid("name", format!("not blank, `.` or `..`, and without `/` and `:`; it is {}", excerpt(name))));
+        return Err(Error::invalid(
+            "name",
+            format!(
+                "not blank, `.` or `..`, and without `/` and `:`; it is {}",
+                excerpt(name)
+            ),
+        ));
     }
     Ok(())
 }
@@ -106,7 +120,10 @@ pub(crate) fn alias(alias: &str) -> Result<()> {
     if alias.is_empty() || longer(alias, 255) || !charset || reserved {
         return Err(Error::invalid(
             "alias",
-            format!("1 to 255 letters, digits, `_` or `-`, and neither `latest` nor `v` with a number; it is {}", excerpt(alias)),
+            format!(
+                "1 to 255 letters, digits, `_` or `-`, and neither `latest` nor `v` with a number; it is {}",
+                excerpt(alias)
+            ),
         ));
     }
     Ok(())
@@ -146,7 +163,20 @@ mod tests {
         for good in ["a", "val/loss", "a.b-c_d e:f", "größe", "a..b", &"k".repeat(250)] {
             assert!(key("key", good).is_ok(), "{good}");
         }
-        for bad in ["", "/a", "a/", "a//b", "./a", "a/./b", "../a", "..", "..a", "a$", "a\nb", &"k".repeat(251)] {
+        for bad in [
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "./a",
+            "a/./b",
+            "../a",
+            "..",
+            "..a",
+            "a$",
+            "a\nb",
+            &"k".repeat(251),
+        ] {
             assert!(key("key", bad).is_err(), "{bad}");
         }
     }

@@ -29,7 +29,12 @@ pub struct Metric {
 impl Metric {
     /// A point of now, at step 0.
     pub fn new(key: impl Into<String>, value: f64) -> Self {
-        Self { key: key.into(), value, timestamp: Timestamp::now().as_millisecond(), step: 0 }
+        Self {
+            key: key.into(),
+            value,
+            timestamp: Timestamp::now().as_millisecond(),
+            step: 0,
+        }
     }
 
     /// At this step.
@@ -66,7 +71,10 @@ pub struct Param {
 impl Param {
     /// A parameter.
     pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { key: key.into(), value: value.into() }
+        Self {
+            key: key.into(),
+            value: value.into(),
+        }
     }
 }
 
@@ -82,17 +90,32 @@ mod tests {
 
     #[test]
     fn what_json_has_no_number_for_is_text() {
-        for (value, text) in [(f64::NAN, "\"NaN\""), (f64::INFINITY, "\"Infinity\""), (f64::NEG_INFINITY, "\"-Infinity\""), (0.5, "0.5")] {
-            let json = serde_json::to_string(&Metric { key: "k".into(), value, timestamp: 1, step: 0 }).unwrap();
+        for (value, text) in [
+            (f64::NAN, "\"NaN\""),
+            (f64::INFINITY, "\"Infinity\""),
+            (f64::NEG_INFINITY, "\"-Infinity\""),
+            (0.5, "0.5"),
+        ] {
+            let json = serde_json::to_string(&Metric {
+                key: "k".into(),
+                value,
+                timestamp: 1,
+                step: 0,
+            })
+            .unwrap();
             assert_eq!(json, format!(r#"{{"key":"k","value":{text},"timestamp":1,"step":0}}"#));
             let back: Metric = serde_json::from_str(&json).unwrap();
-            assert!(back.value == value || (back.value.is_nan() && value.is_nan()));
+            assert_eq!(back.value.to_bits(), value.to_bits());
         }
     }
 
     #[test]
     fn infinities_are_read_from_what_the_server_makes_of_them() {
-        let metric: Metric = serde_json::from_str(r#"{"key":"k","value":-1.7976931348623157e308,"step":"-7"}"#).unwrap();
-        assert_eq!((metric.value, metric.step, metric.timestamp), (f64::NEG_INFINITY, -7, 0));
+        let metric: Metric =
+            serde_json::from_str(r#"{"key":"k","value":-1.7976931348623157e308,"step":"-7"}"#).unwrap();
+        assert_eq!(
+            (metric.value, metric.step, metric.timestamp),
+            (f64::NEG_INFINITY, -7, 0)
+        );
     }
 }

@@ -20,19 +20,15 @@ use crate::{
 
 wire::wire_enum! {
     /// Whether a version can be used.
+    #[derive(Default)]
     pub enum ModelVersionStatus {
         /// Being registered.
         PendingRegistration = "PENDING_REGISTRATION",
         /// Its registration failed.
         FailedRegistration = "FAILED_REGISTRATION",
         /// Can be used.
+        #[default]
         Ready = "READY",
-    }
-}
-
-impl Default for ModelVersionStatus {
-    fn default() -> Self {
-        Self::Ready
     }
 }
 
@@ -76,7 +72,10 @@ pub struct ModelVersion {
 impl ModelVersion {
     /// The value of a tag.
     pub fn tag(&self, key: &str) -> Option<&str> {
-        self.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str())
+        self.tags
+            .iter()
+            .find(|tag| tag.key == key)
+            .map(|tag| tag.value.as_str())
     }
 }
 
@@ -102,14 +101,23 @@ pub struct CreateModelVersion {
 impl CreateModelVersion {
     /// A version of the model `name` with the files at `source`.
     pub fn new(name: impl Into<String>, source: impl Into<String>) -> Self {
-        Self { name: name.into(), source: source.into(), run_id: None, tags: Vec::new(), description: String::new() }
+        Self {
+            name: name.into(),
+            source: source.into(),
+            run_id: None,
+            tags: Vec::new(),
+            description: String::new(),
+        }
     }
 
     /// A version of the model `name` with the files of a run below `path`.
     pub fn of_run(name: impl Into<String>, run_id: impl Into<RunId>, path: &str) -> Self {
         let run_id = run_id.into();
         let source = format!("runs:/{run_id}/{path}");
-        Self { run_id: Some(run_id), ..Self::new(name, source) }
+        Self {
+            run_id: Some(run_id),
+            ..Self::new(name, source)
+        }
     }
 
     /// Sets the run that made it.
@@ -218,7 +226,9 @@ impl ModelVersions {
         for tag in &version.tags {
             limits::registry_tag(&tag.key, &tag.value)?;
         }
-        let call = self.client.post("model_versions.create", "model-versions/create", &version)?;
+        let call = self
+            .client
+            .post("model_versions.create", "model-versions/create", &version)?;
         Ok(self.client.inner.json::<OneVersion>(&call).await?.model_version)
     }
 
@@ -238,14 +248,20 @@ impl ModelVersions {
     /// The version with the highest number; `None` if the model has none or is not there.
     pub async fn newest(&self, name: &str) -> Result<Option<ModelVersion>> {
         limits::model_name(name)?;
-        let search = SearchModelVersions::new().filter(format!("name = {}", quote(name)?)).order_by("version_number DESC").max_results(1);
+        let search = SearchModelVersions::new()
+            .filter(format!("name = {}", quote(name)?))
+            .order_by("version_number DESC")
+            .max_results(1);
         Ok(self.search(search).await?.items.into_iter().next())
     }
 
     /// One page of versions.
     pub async fn search(&self, search: SearchModelVersions) -> Result<Page<ModelVersion>> {
         limits::page_size("max_results", search.max_results, 200_000)?;
-        let mut call = self.client.get("model_versions.search", "model-versions/search")?.query("filter", &search.filter);
+        let mut call = self
+            .client
+            .get("model_versions.search", "model-versions/search")?
+            .query("filter", &search.filter);
         if let Some(most) = search.max_results {
             call = call.query("max_results", &most.to_string());
         }
@@ -261,16 +277,30 @@ impl ModelVersions {
     pub fn search_all(&self, search: SearchModelVersions) -> impl Stream<Item = Result<ModelVersion>> + Send + use<> {
         let this = self.clone();
         page::all(search.page_token.clone(), move |page_token| {
-            let (this, search) = (this.clone(), SearchModelVersions { page_token, ..search.clone() });
+            let (this, search) = (
+                this.clone(),
+                SearchModelVersions {
+                    page_token,
+                    ..search.clone()
+                },
+            );
             async move { this.search(search).await }
         })
     }
 
     /// Sets the free text.
-    pub async fn update(&self, name: &str, version: impl Into<VersionNumber>, description: &str) -> Result<ModelVersion> {
+    pub async fn update(
+        &self,
+        name: &str,
+        version: impl Into<VersionNumber>,
+        description: &str,
+    ) -> Result<ModelVersion> {
         limits::model_name(name)?;
         let body = json!({"name": name, "version": version.into(), "description": description});
-        let call = self.client.call("model_versions.update", Method::PATCH, "model-versions/update", &body)?.idempotent();
+        let call = self
+            .client
+            .call("model_versions.update", Method::PATCH, "model-versions/update", &body)?
+            .idempotent();
         Ok(self.client.inner.json::<OneVersion>(&call).await?.model_version)
     }
 
@@ -278,7 +308,9 @@ impl ModelVersions {
     pub async fn delete(&self, name: &str, version: impl Into<VersionNumber>) -> Result<()> {
         limits::model_name(name)?;
         let body = json!({"name": name, "version": version.into()});
-        let call = self.client.call("model_versions.delete", Method::DELETE, "model-versions/delete", &body)?;
+        let call = self
+            .client
+            .call("model_versions.delete", Method::DELETE, "model-versions/delete", &body)?;
         self.client.inner.done(&call).await
     }
 
@@ -287,14 +319,19 @@ impl ModelVersions {
         limits::model_name(name)?;
         limits::registry_tag(key, value)?;
         let body = json!({"name": name, "version": version.into(), "key": key, "value": value});
-        let call = self.client.post("model_versions.set_tag", "model-versions/set-tag", &body)?.idempotent();
+        let call = self
+            .client
+            .post("model_versions.set_tag", "model-versions/set-tag", &body)?
+            .idempotent();
         self.client.inner.done(&call).await
     }
 
     /// Where the files are, as far as the server resolves it. A source `runs:/…` comes back unchanged (MLflow 3.17).
     pub async fn download_uri(&self, name: &str, version: impl Into<VersionNumber>) -> Result<String> {
         limits::model_name(name)?;
-        let call = self.client.get("model_versions.download_uri", "model-versions/get-download-uri")?;
+        let call = self
+            .client
+            .get("model_versions.download_uri", "model-versions/get-download-uri")?;
         let call = call.query("name", name).query("version", &version.into().to_string());
         Ok(self.client.inner.json::<DownloadUri>(&call).await?.artifact_uri)
     }

@@ -21,7 +21,10 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     pub(crate) fn new(items: Vec<T>, next_page_token: Option<String>) -> Self {
-        Self { items, next_page_token: next_page_token.filter(|token| !token.is_empty()) }
+        Self {
+            items,
+            next_page_token: next_page_token.filter(|token| !token.is_empty()),
+        }
     }
 }
 
@@ -32,24 +35,35 @@ where
     F: Fn(Option<String>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Page<T>>> + Send,
 {
+    enum Next {
+        Page(Option<String>),
+        End,
+    }
     struct State<T, F> {
         fetch: F,
         ready: VecDeque<T>,
-        // `None`: nothing more to fetch. `Some(None)`: the first page.
-        next: Option<Option<String>>,
+        next: Next,
     }
-    let state = State { fetch, ready: VecDeque::new(), next: Some(first) };
+    let state = State {
+        fetch,
+        ready: VecDeque::new(),
+        next: Next::Page(first),
+    };
     stream::unfold(state, |mut state| async move {
         loop {
             if let Some(item) = state.ready.pop_front() {
                 return Some((Ok(item), state));
             }
-            let token = state.next.take()?;
+            let Next::Page(token) = std::mem::replace(&mut state.next, Next::End) else {
+                return None;
+            };
             match (state.fetch)(token.clone()).await {
                 Ok(page) => {
                     state.ready.extend(page.items);
                     // A token that comes back unchanged would go round for ever.
-                    state.next = page.next_page_token.filter(|next| Some(next) != token.as_ref()).map(Some);
+                    if page.next_page_token.is_some() && page.next_page_token != token {
+                        state.next = Next::Page(page.next_page_token);
+                    }
                 }
                 Err(error) => return Some((Err(error), state)),
             }
@@ -69,7 +83,7 @@ mod tests {
     async fn run(pages: Vec<Result<Page<u8>>>) -> (Vec<Result<u8>>, usize) {
         let calls = std::sync::Arc::new(AtomicUsize::new(0));
         let pages = std::sync::Mutex::new(VecDeque::from(pages));
-        let counted = calls.clone();
+        let counted = std::sync::Arc::clone(&calls);
         let stream = all(None, move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
             let page = pages.lock().unwrap().pop_front().unwrap();
@@ -79,6 +93,7 @@ mod tests {
         (items, calls.load(Ordering::SeqCst))
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "stands beside errors in a list")]
     fn page(items: &[u8], token: &str) -> Result<Page<u8>> {
         Ok(Page::new(items.to_vec(), Some(token.to_owned())))
     }

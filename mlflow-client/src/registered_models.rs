@@ -47,12 +47,18 @@ pub struct RegisteredModel {
 impl RegisteredModel {
     /// The version an alias points at.
     pub fn alias(&self, alias: &str) -> Option<VersionNumber> {
-        self.aliases.iter().find(|known| known.alias == alias).map(|known| known.version)
+        self.aliases
+            .iter()
+            .find(|known| known.alias == alias)
+            .map(|known| known.version)
     }
 
     /// The value of a tag.
     pub fn tag(&self, key: &str) -> Option<&str> {
-        self.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str())
+        self.tags
+            .iter()
+            .find(|tag| tag.key == key)
+            .map(|tag| tag.value.as_str())
     }
 }
 
@@ -83,7 +89,10 @@ pub struct CreateRegisteredModel {
 impl CreateRegisteredModel {
     /// A model of this name.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), ..Self::default() }
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
     }
 
     /// Sets the free text.
@@ -195,14 +204,19 @@ impl RegisteredModels {
         for tag in &model.tags {
             limits::registry_tag(&tag.key, &tag.value)?;
         }
-        let call = self.client.post("registered_models.create", "registered-models/create", &model)?;
+        let call = self
+            .client
+            .post("registered_models.create", "registered-models/create", &model)?;
         Ok(self.client.inner.json::<OneModel>(&call).await?.registered_model)
     }
 
     /// The model of this name.
     pub async fn get(&self, name: &str) -> Result<RegisteredModel> {
         limits::model_name(name)?;
-        let call = self.client.get("registered_models.get", "registered-models/get")?.query("name", name);
+        let call = self
+            .client
+            .get("registered_models.get", "registered-models/get")?
+            .query("name", name);
         Ok(self.client.inner.json::<OneModel>(&call).await?.registered_model)
     }
 
@@ -225,7 +239,10 @@ impl RegisteredModels {
     /// One page of models. Prompts, which MLflow keeps in the same place, are left out by the server.
     pub async fn search(&self, search: SearchRegisteredModels) -> Result<Page<RegisteredModel>> {
         limits::page_size("max_results", search.max_results, 1000)?;
-        let mut call = self.client.get("registered_models.search", "registered-models/search")?.query("filter", &search.filter);
+        let mut call = self
+            .client
+            .get("registered_models.search", "registered-models/search")?
+            .query("filter", &search.filter);
         if let Some(most) = search.max_results {
             call = call.query("max_results", &most.to_string());
         }
@@ -238,10 +255,19 @@ impl RegisteredModels {
     }
 
     /// All models of a search, page by page as they are needed.
-    pub fn search_all(&self, search: SearchRegisteredModels) -> impl Stream<Item = Result<RegisteredModel>> + Send + use<> {
+    pub fn search_all(
+        &self,
+        search: SearchRegisteredModels,
+    ) -> impl Stream<Item = Result<RegisteredModel>> + Send + use<> {
         let this = self.clone();
         page::all(search.page_token.clone(), move |page_token| {
-            let (this, search) = (this.clone(), SearchRegisteredModels { page_token, ..search.clone() });
+            let (this, search) = (
+                this.clone(),
+                SearchRegisteredModels {
+                    page_token,
+                    ..search.clone()
+                },
+            );
             async move { this.search(search).await }
         })
     }
@@ -250,7 +276,15 @@ impl RegisteredModels {
     pub async fn update(&self, name: &str, description: &str) -> Result<RegisteredModel> {
         limits::model_name(name)?;
         let body = json!({"name": name, "description": description});
-        let call = self.client.call("registered_models.update", Method::PATCH, "registered-models/update", &body)?.idempotent();
+        let call = self
+            .client
+            .call(
+                "registered_models.update",
+                Method::PATCH,
+                "registered-models/update",
+                &body,
+            )?
+            .idempotent();
         Ok(self.client.inner.json::<OneModel>(&call).await?.registered_model)
     }
 
@@ -259,7 +293,9 @@ impl RegisteredModels {
         limits::model_name(name)?;
         limits::model_name(new_name)?;
         let body = json!({"name": name, "new_name": new_name});
-        let call = self.client.post("registered_models.rename", "registered-models/rename", &body)?;
+        let call = self
+            .client
+            .post("registered_models.rename", "registered-models/rename", &body)?;
         Ok(self.client.inner.json::<OneModel>(&call).await?.registered_model)
     }
 
@@ -267,7 +303,12 @@ impl RegisteredModels {
     pub async fn delete(&self, name: &str) -> Result<()> {
         limits::model_name(name)?;
         let body = json!({"name": name});
-        let call = self.client.call("registered_models.delete", Method::DELETE, "registered-models/delete", &body)?;
+        let call = self.client.call(
+            "registered_models.delete",
+            Method::DELETE,
+            "registered-models/delete",
+            &body,
+        )?;
         self.client.inner.done(&call).await
     }
 
@@ -276,7 +317,10 @@ impl RegisteredModels {
         limits::model_name(name)?;
         limits::registry_tag(key, value)?;
         let body = json!({"name": name, "key": key, "value": value});
-        let call = self.client.post("registered_models.set_tag", "registered-models/set-tag", &body)?.idempotent();
+        let call = self
+            .client
+            .post("registered_models.set_tag", "registered-models/set-tag", &body)?
+            .idempotent();
         self.client.inner.done(&call).await
     }
 
@@ -285,7 +329,10 @@ impl RegisteredModels {
         limits::model_name(name)?;
         let body = json!({"name": name, "key": key});
         let path = "registered-models/delete-tag";
-        let call = self.client.call("registered_models.delete_tag", Method::DELETE, path, &body)?.idempotent();
+        let call = self
+            .client
+            .call("registered_models.delete_tag", Method::DELETE, path, &body)?
+            .idempotent();
         self.client.inner.done(&call).await
     }
 
@@ -294,7 +341,10 @@ impl RegisteredModels {
         limits::model_name(name)?;
         limits::alias(alias)?;
         let body = json!({"name": name, "alias": alias, "version": version.into()});
-        let call = self.client.post("registered_models.set_alias", "registered-models/alias", &body)?.idempotent();
+        let call = self
+            .client
+            .post("registered_models.set_alias", "registered-models/alias", &body)?
+            .idempotent();
         self.client.inner.done(&call).await
     }
 
@@ -302,7 +352,9 @@ impl RegisteredModels {
     pub async fn get_by_alias(&self, name: &str, alias: &str) -> Result<Option<ModelVersion>> {
         limits::model_name(name)?;
         limits::alias(alias)?;
-        let call = self.client.get("registered_models.get_by_alias", "registered-models/alias")?;
+        let call = self
+            .client
+            .get("registered_models.get_by_alias", "registered-models/alias")?;
         let call = call.query("name", name).query("alias", alias);
         match found(self.client.inner.json::<OneVersion>(&call).await) {
             Ok(answer) => Ok(answer.map(|answer| answer.model_version)),
@@ -318,7 +370,10 @@ impl RegisteredModels {
         limits::alias(alias)?;
         let body = json!({"name": name, "alias": alias});
         let path = "registered-models/alias";
-        let call = self.client.call("registered_models.delete_alias", Method::DELETE, path, &body)?.idempotent();
+        let call = self
+            .client
+            .call("registered_models.delete_alias", Method::DELETE, path, &body)?
+            .idempotent();
         self.client.inner.done(&call).await
     }
 }

@@ -84,7 +84,10 @@ impl LogBatch {
         let mut seen = HashMap::new();
         for param in &self.params {
             limits::param(&param.key, &param.value)?;
-            if seen.insert(&param.key, &param.value).is_some_and(|other| *other != param.value) {
+            if seen
+                .insert(&param.key, &param.value)
+                .is_some_and(|other| *other != param.value)
+            {
                 let allowed = format!("one for each key; there are two for `{}`", param.key);
                 return Err(Error::invalid("params.value", allowed));
             }
@@ -110,7 +113,13 @@ pub(crate) struct Part<'a> {
 
 impl<'a> Part<'a> {
     fn new(run_id: &'a RunId) -> Self {
-        Self { run_id, params: Vec::new(), tags: Vec::new(), metrics: Vec::new(), bytes: 64 }
+        Self {
+            run_id,
+            params: Vec::new(),
+            tags: Vec::new(),
+            metrics: Vec::new(),
+            bytes: 64,
+        }
     }
 
     fn takes(&self, bytes: usize) -> bool {
@@ -126,13 +135,21 @@ pub(crate) fn divide<'a>(run_id: &'a RunId, batch: &'a LogBatch) -> Result<Vec<P
     let mut known = HashSet::new();
     for param in batch.params.iter().filter(|param| known.insert(&param.key)) {
         let bytes = json_size(&[&param.key, &param.value]);
-        let part = last(&mut parts, |part| part.params.len() < limits::BATCH_PARAMS && part.takes(bytes), run_id);
+        let part = last(
+            &mut parts,
+            |part| part.params.len() < limits::BATCH_PARAMS && part.takes(bytes),
+            run_id,
+        );
         part.bytes += bytes;
         part.params.push(param);
     }
     for tag in &batch.tags {
         let bytes = json_size(&[&tag.key, &tag.value]);
-        let part = last(&mut parts, |part| part.tags.len() < limits::BATCH_TAGS && part.takes(bytes), run_id);
+        let part = last(
+            &mut parts,
+            |part| part.tags.len() < limits::BATCH_TAGS && part.takes(bytes),
+            run_id,
+        );
         part.bytes += bytes;
         part.tags.push(tag);
     }
@@ -147,7 +164,11 @@ pub(crate) fn divide<'a>(run_id: &'a RunId, batch: &'a LogBatch) -> Result<Vec<P
 }
 
 /// The last part if it has room, else a new one behind it: order is kept.
-fn last<'p, 'a>(parts: &'p mut Vec<Part<'a>>, has_room: impl Fn(&Part<'a>) -> bool, run_id: &'a RunId) -> &'p mut Part<'a> {
+fn last<'p, 'a>(
+    parts: &'p mut Vec<Part<'a>>,
+    has_room: impl Fn(&Part<'a>) -> bool,
+    run_id: &'a RunId,
+) -> &'p mut Part<'a> {
     let mut part = match parts.pop() {
         Some(part) => part,
         None => Part::new(run_id),
@@ -164,7 +185,19 @@ fn last<'p, 'a>(parts: &'p mut Vec<Part<'a>>, has_room: impl Fn(&Part<'a>) -> bo
 
 /// An upper bound of the size in JSON.
 fn json_size(texts: &[&str]) -> usize {
-    let escaped = |text: &str| text.bytes().map(|byte| if byte < 0x20 { 6 } else if byte == b'"' || byte == b'\\' { 2 } else { 1 }).sum::<usize>();
+    let escaped = |text: &str| {
+        text.bytes()
+            .map(|byte| {
+                if byte < 0x20 {
+                    6
+                } else if byte == b'"' || byte == b'\\' {
+                    2
+                } else {
+                    1
+                }
+            })
+            .sum::<usize>()
+    };
     texts.iter().map(|text| escaped(text)).sum::<usize>() + 32
 }
 
@@ -175,12 +208,18 @@ mod tests {
     fn sizes(batch: &LogBatch) -> Vec<(usize, usize, usize)> {
         let run_id = RunId::new("r");
         let parts = divide(&run_id, batch).unwrap();
-        parts.iter().map(|part| (part.params.len(), part.tags.len(), part.metrics.len())).collect()
+        parts
+            .iter()
+            .map(|part| (part.params.len(), part.tags.len(), part.metrics.len()))
+            .collect()
     }
 
     #[test]
     fn what_fits_is_one_request() {
-        let batch = LogBatch::new().param("a", "1").tag("b", "2").metric(Metric::new("c", 3.0));
+        let batch = LogBatch::new()
+            .param("a", "1")
+            .tag("b", "2")
+            .metric(Metric::new("c", 3.0));
         assert_eq!(sizes(&batch), [(1, 1, 1)]);
         assert_eq!(sizes(&LogBatch::new()), [(0, 0, 0)]);
     }
@@ -191,7 +230,17 @@ mod tests {
             .params((0..250).map(|i| (format!("p{i}"), "v")))
             .tags((0..101).map(|i| (format!("t{i}"), "v")))
             .metrics((0..2000).map(|i| Metric::new("m", 1.0).step(i)));
-        assert_eq!(sizes(&batch), [(100, 0, 0), (100, 0, 0), (50, 100, 0), (0, 1, 999), (0, 0, 1000), (0, 0, 1)]);
+        assert_eq!(
+            sizes(&batch),
+            [
+                (100, 0, 0),
+                (100, 0, 0),
+                (50, 100, 0),
+                (0, 1, 999),
+                (0, 0, 1000),
+                (0, 0, 1)
+            ]
+        );
     }
 
     #[test]
@@ -200,7 +249,11 @@ mod tests {
         let run_id = RunId::new("r");
         for part in divide(&run_id, &batch).unwrap() {
             let size = serde_json::to_vec(&part).unwrap().len();
-            assert!(size <= part.bytes && part.bytes <= limits::BATCH_BYTES, "{size} {}", part.bytes);
+            assert!(
+                size <= part.bytes && part.bytes <= limits::BATCH_BYTES,
+                "{size} {}",
+                part.bytes
+            );
         }
     }
 

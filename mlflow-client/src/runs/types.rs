@@ -14,8 +14,10 @@ use crate::{
 
 wire_enum! {
     /// How far a run is. The server lets any status follow any other.
+    #[derive(Default)]
     pub enum RunStatus {
         /// In progress.
+        #[default]
         Running = "RUNNING",
         /// Will run later.
         Scheduled = "SCHEDULED",
@@ -25,12 +27,6 @@ wire_enum! {
         Failed = "FAILED",
         /// Was ended from outside.
         Killed = "KILLED",
-    }
-}
-
-impl Default for RunStatus {
-    fn default() -> Self {
-        Self::Running
     }
 }
 
@@ -118,17 +114,29 @@ impl Run {
 
     /// The latest value of a metric.
     pub fn metric(&self, key: &str) -> Option<f64> {
-        self.data.metrics.iter().find(|metric| metric.key == key).map(|metric| metric.value)
+        self.data
+            .metrics
+            .iter()
+            .find(|metric| metric.key == key)
+            .map(|metric| metric.value)
     }
 
     /// The value of a parameter.
     pub fn param(&self, key: &str) -> Option<&str> {
-        self.data.params.iter().find(|param| param.key == key).map(|param| param.value.as_str())
+        self.data
+            .params
+            .iter()
+            .find(|param| param.key == key)
+            .map(|param| param.value.as_str())
     }
 
     /// The value of a tag.
     pub fn tag(&self, key: &str) -> Option<&str> {
-        self.data.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str())
+        self.data
+            .tags
+            .iter()
+            .find(|tag| tag.key == key)
+            .map(|tag| tag.value.as_str())
     }
 }
 
@@ -184,7 +192,10 @@ impl DatasetInput {
             source: source.into(),
             ..Dataset::default()
         };
-        Self { tags: Vec::new(), dataset }
+        Self {
+            tags: Vec::new(),
+            dataset,
+        }
     }
 
     /// What it is used for, e.g. `training`.
@@ -344,7 +355,10 @@ pub struct SearchRuns {
 impl SearchRuns {
     /// All runs of these experiments that are not deleted.
     pub fn new<T: Into<ExperimentId>>(experiment_ids: impl IntoIterator<Item = T>) -> Self {
-        Self { experiment_ids: experiment_ids.into_iter().map(Into::into).collect(), ..Self::default() }
+        Self {
+            experiment_ids: experiment_ids.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
     }
 
     /// Condition; see [`quote`](crate::quote) for texts in it.
