@@ -128,6 +128,8 @@ impl Refusal {
 fn class(code: &'static str) -> &'static str {
     match code {
         "RESOURCE_DOES_NOT_EXIST" => "RESOURCE_NOT_FOUND",
+        "INTERNAL_ERROR" | "INVALID_STATE" => "CLIENT_INTERNAL_ERROR",
+        "BAD_REQUEST" => "INVALID_PARAMETER_VALUE",
         other => other,
     }
 }

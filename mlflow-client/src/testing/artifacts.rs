@@ -173,7 +173,7 @@ pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handle
         return Ok(template(200).set_body_raw(bytes.clone(), kind));
     };
     let Some((from, to)) = wanted else {
-        return Ok(template(416).insert_header("content-range", format!("bytes */{}", bytes.len())));
+        return Ok(template(416).insert_header("content-range", format!("bytes */{}", bytes.len())).set_body_raw("", "text/plain"));
     };
     let part = bytes.get(from..=to).unwrap_or_default().to_vec();
     let content_range = format!("bytes {from}-{to}/{}", bytes.len());
@@ -197,11 +197,19 @@ fn bounds(range: &str, length: usize) -> Option<Option<(usize, usize)>> {
     Some(to.filter(|to| from <= *to).map(|to| (from, to)))
 }
 
+/// The same refusal as routes outside the proxy word it.
+fn coded(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Detail(_, text) => Refusal::invalid(text),
+        other => other,
+    }
+}
+
 /// `/get-artifact`: a file of a run.
 pub(super) fn of_run(state: &mut State, run: &str, path: &str, range: Option<&str>) -> Handled<ResponseTemplate> {
     let path = safe(path)?;
     let root = place(&state.run(run)?.uri)?;
-    download(state, &join(&root, &path), range)
+    download(state, &join(&root, &path), range).map_err(coded)
 }
 
 /// `/model-versions/get-artifact`: a file of a model version.
@@ -218,7 +226,7 @@ pub(super) fn of_version(
     let found =
         found.ok_or_else(|| Refusal::missing(format!("Model Version (name={name}, version={version}) not found")))?;
     let root = place(&found.storage)?;
-    download(state, &join(&safe(&root)?, &path), range)
+    download(state, &join(&safe(&root)?, &path), range).map_err(coded)
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ pub(super) fn check(raw: &Json) -> Handled<()> {
             }
         }
         for (at, item) in raw.list(list).iter().enumerate() {
+            if !matches!(item, Json::Object(_)) {
+                return Err(Refusal::Page(500));
+            }
             for field in fields {
                 let missing = match item.get(field) {
                     None | Some(Json::Null) => true,
@@ -96,6 +99,9 @@ pub(super) fn log(state: &mut State, request: &Json) -> Handled {
         )));
     }
     let id = request.text("run_id");
+    if id.is_empty() {
+        return Err(Refusal::invalid("Invalid value \"\" for parameter 'run_id' supplied."));
+    }
     let run = state.active_run(id)?;
     let conflicts: Vec<String> = fresh
         .iter()

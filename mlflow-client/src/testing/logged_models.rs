@@ -6,7 +6,9 @@ use uuid::Uuid;
 use super::answer::{Handled, Refusal, empty, pair_list, put_list, set_pair};
 use super::experiments::active;
 use super::json::Json;
+use super::page;
 use super::schema::Field;
+use super::search::{Cell, Scope, Search};
 use super::state::{LoggedModel, State, now};
 
 const STATUS: &[(&str, i64)] = &[
@@ -33,6 +35,17 @@ pub(super) const PARAMS: &[Field] = &[
     Field::message("params", PAIR).list(),
 ];
 
+const DATASET: &[Field] = &[Field::text("dataset_name"), Field::text("dataset_digest")];
+const ORDER: &[Field] = &[Field::text("field_name"), Field::bool("ascending")];
+pub(super) const SEARCH: &[Field] = &[
+    Field::text("experiment_ids").list().required(),
+    Field::text("filter"),
+    Field::message("datasets", DATASET).list(),
+    Field::int("max_results"),
+    Field::message("order_by", ORDER).list(),
+    Field::text("page_token"),
+];
+
 fn document(model: &LoggedModel) -> Value {
     let mut info = json!({
         "model_id": model.id,
@@ -48,7 +61,11 @@ fn document(model: &LoggedModel) -> Value {
     put_list(&mut info, "tags", pair_list(&model.tags));
     let mut data = empty();
     put_list(&mut data, "params", pair_list(&model.params));
-    json!({"model": {"info": info, "data": data}})
+    json!({"info": info, "data": data})
+}
+
+fn answer(model: &LoggedModel) -> Value {
+    json!({"model": document(model)})
 }
 
 fn find<'a>(state: &'a mut State, id: &str) -> Handled<&'a mut LoggedModel> {
@@ -80,13 +97,13 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         params: request.pairs("params"),
         id: id.clone(),
     };
-    let answer = document(&model);
+    let answer = answer(&model);
     state.logged_models.insert(id, model);
     Ok(answer)
 }
 
 pub(super) fn get(state: &mut State, id: &str) -> Handled {
-    find(state, id).map(|model| document(model))
+    find(state, id).map(|model| answer(model))
 }
 
 pub(super) fn finalize(state: &mut State, request: &Json) -> Handled {
@@ -96,7 +113,7 @@ pub(super) fn finalize(state: &mut State, request: &Json) -> Handled {
         .unwrap_or("LOGGED_MODEL_STATUS_UNSPECIFIED")
         .to_owned();
     model.updated = now();
-    Ok(document(model))
+    Ok(answer(model))
 }
 
 pub(super) fn delete(state: &mut State, id: &str) -> Handled {
@@ -125,4 +142,61 @@ pub(super) fn log_params(state: &mut State, request: &Json) -> Handled {
     }
     model.params.extend(params);
     Ok(empty())
+}
+
+pub(super) fn delete_tag(state: &mut State, id: &str, key: &str) -> Handled {
+    let model = find(state, id)?;
+    let before = model.tags.len();
+    model.tags.retain(|(name, _)| name != key);
+    if model.tags.len() == before {
+        return Err(Refusal::missing(format!("No tag with key {key} found for model with ID {id}.")));
+    }
+    Ok(empty())
+}
+
+fn cell(model: &LoggedModel, entity: &str, key: &str) -> Option<Cell> {
+    let pairs = match entity {
+        "tag" => &model.tags,
+        "param" => &model.params,
+        "metric" => return None,
+        _ => {
+            return Some(match key {
+                "name" => Cell::Text(model.name.clone()),
+                "model_id" => Cell::Text(model.id.clone()),
+                "model_type" => Cell::Text(model.kind.clone()),
+                "source_run_id" => Cell::Text(model.run.clone()),
+                "status" => {
+                    let known = STATUS.iter().find(|(name, _)| *name == model.status);
+                    Cell::Int(known.map_or(0, |(_, number)| *number))
+                }
+                "creation_timestamp" => Cell::Int(model.created),
+                _ => Cell::Int(model.updated),
+            });
+        }
+    };
+    pairs.iter().find(|(name, _)| name == key).map(|(_, value)| Cell::Text(value.clone()))
+}
+
+pub(super) fn search(state: &mut State, request: &Json) -> Handled {
+    let mut order = Vec::new();
+    for item in request.list("order_by") {
+        let descending = item.get("ascending") == Some(&Json::Bool(false));
+        order.push(format!("{} {}", item.text("field_name"), if descending { "DESC" } else { "ASC" }));
+    }
+    let search = Search::new(Scope::LoggedModels, request.text("filter"), &order)?;
+    let experiments = request.texts("experiment_ids");
+    let mut found: Vec<&LoggedModel> = state
+        .logged_models
+        .values()
+        .filter(|model| experiments.contains(&model.experiment.to_string()))
+        .filter(|model| search.accepts(|entity, key| cell(model, entity, key)))
+        .collect();
+    found.sort_by(|a, b| {
+        search
+            .compare(|entity, key| (cell(a, entity, key), cell(b, entity, key)))
+            .then_with(|| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)))
+    });
+    let max = request.int("max_results").filter(|count| *count != 0).unwrap_or(100);
+    let (items, next) = page::any_slice(found, max, request.text("page_token"))?;
+    Ok(page::answer("models", items.into_iter().map(document).collect(), next))
 }

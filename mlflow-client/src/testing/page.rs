@@ -39,6 +39,16 @@ pub(super) fn slice<T>(items: Vec<T>, max: usize, token: &str) -> Handled<(Vec<T
     Ok((items.into_iter().skip(from).take(max).collect(), next))
 }
 
+/// A page without a check of its size, which may be 0 or less.
+pub(super) fn any_slice<T>(items: Vec<T>, max: i64, token: &str) -> Handled<(Vec<T>, Option<String>)> {
+    if let Ok(count @ 1..) = usize::try_from(max) {
+        return slice(items, count, token);
+    }
+    let end = i64::try_from(offset(token)?).unwrap_or(i64::MAX).saturating_add(max);
+    let more = end < 0 || usize::try_from(end).is_ok_and(|end| items.len() > end);
+    Ok((Vec::new(), more.then(|| STANDARD.encode(format!("{{\"offset\": {end}}}")))))
+}
+
 /// A page as an answer.
 pub(super) fn answer(name: &str, items: Vec<Value>, next: Option<String>) -> Value {
     let mut value = empty();

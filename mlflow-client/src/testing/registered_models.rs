@@ -33,14 +33,14 @@ pub(super) const SET_ALIAS: &[Field] = &[NAME, Field::text("alias").required(), 
 pub(super) const ALIAS: &[Field] = &[NAME, Field::text("alias").required()];
 
 /// The newest version of each stage.
-fn latest(model: &Model) -> Vec<Value> {
+fn latest(model: &Model, with_aliases: bool) -> Vec<Value> {
     let mut newest = BTreeMap::new();
     for version in model.versions.values() {
         newest.insert(version.stage, version);
     }
     newest
         .into_values()
-        .map(|version| model_versions::document(model, version, false))
+        .map(|version| model_versions::document(model, version, with_aliases))
         .collect()
 }
 
@@ -52,7 +52,7 @@ fn document(model: &Model) -> Value {
     });
     let description = (!model.description.is_empty()).then(|| json!(model.description));
     put(&mut value, "description", description);
-    put_list(&mut value, "latest_versions", latest(model));
+    put_list(&mut value, "latest_versions", latest(model, false));
     put_list(&mut value, "tags", pair_list(&model.tags));
     let alias = |(alias, version): (&String, &i64)| json!({"alias": alias, "version": version.to_string()});
     put_list(&mut value, "aliases", model.aliases.iter().map(alias).collect());
@@ -111,7 +111,7 @@ pub(super) fn rename(state: &mut State, request: &Json) -> Handled {
     let (name, new) = (request.text("name"), request.text("new_name"));
     names::model(new)?;
     drop(model(state, name)?.name.clone());
-    if state.models.contains_key(new) {
+    if new != name && state.models.contains_key(new) {
         return Err(Refusal::exists(format!(
             "Registered Model (name={new}) already exists."
         )));
@@ -148,7 +148,7 @@ pub(super) fn latest_versions(state: &mut State, request: &Json) -> Handled {
                 .get("current_stage")
                 .is_some_and(|stage| stages.iter().any(|wanted| stage == wanted))
     };
-    let versions = latest(model).into_iter().filter(wanted).collect();
+    let versions = latest(model, true).into_iter().filter(wanted).collect();
     Ok(page::answer("model_versions", versions, None))
 }
 
@@ -209,7 +209,11 @@ fn cell(model: &Model, entity: &str, key: &str) -> Option<Cell> {
 }
 
 pub(super) fn search(state: &mut State, request: &Json) -> Handled {
-    let max = page::limit("max_results", request.int("max_results").unwrap_or(100), 1000)?;
+    let max = request.int("max_results").unwrap_or(100);
+    // There is no lower limit: with 0 every page is empty and has a successor.
+    if max > 1000 {
+        page::limit("max_results", max, 1000)?;
+    }
     let search = Search::new(Scope::Models, request.text("filter"), &request.texts("order_by"))?;
     // Prompts are kept as registered models, and only a search that asks for them shows them.
     let prompts = search.names("tag", PROMPT);
@@ -230,7 +234,7 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
             .compare(|entity, key| (cell(a, entity, key), cell(b, entity, key)))
             .then_with(|| a.name.cmp(&b.name))
     });
-    let (items, next) = page::slice(found, max, request.text("page_token"))?;
+    let (items, next) = page::any_slice(found, max, request.text("page_token"))?;
     Ok(page::answer(
         "registered_models",
         items.into_iter().map(document).collect(),

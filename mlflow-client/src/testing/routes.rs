@@ -180,6 +180,7 @@ const ROUTES: &[Route] = &[
         model_versions::delete_tag,
     ),
     Route(POST, "logged-models", logged_models::CREATE, logged_models::create),
+    Route(POST, "logged-models/search", logged_models::SEARCH, logged_models::search),
 ];
 
 /// Handles a request; `path` is still percent-encoded.
@@ -267,6 +268,9 @@ fn logged_model(state: &mut State, request: &Request, name: &str) -> Handled<Res
         ("POST", "params") => {
             let message = schema::read(&raw(request, logged_models::PARAMS)?, logged_models::PARAMS)?;
             logged_models::log_params(state, &message)
+        }
+        ("DELETE", tag) if tag.starts_with("tags/") && !tag.get(5..).unwrap_or_default().contains('/') => {
+            logged_models::delete_tag(state, id, &artifacts::decode(tag.get(5..).unwrap_or_default()))
         }
         (_, "" | "tags" | "params") => Err(Refusal::Page(405)),
         _ => Err(Refusal::Page(404)),

@@ -295,6 +295,9 @@ pub(super) fn log_inputs(state: &mut State, request: &Json) -> Handled {
         put_list(&mut entry, "tags", pair_list(&input.pairs("tags")));
         datasets.push(entry);
     }
+    if request.text("run_id").is_empty() {
+        return Err(Refusal::invalid("Invalid value \"\" for parameter 'run_id' supplied."));
+    }
     let run = state.active_run(request.text("run_id"))?;
     let identity = |entry: &Value| {
         (

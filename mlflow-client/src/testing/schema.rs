@@ -130,6 +130,11 @@ pub(super) fn read(raw: &Json, fields: &[Field]) -> Handled<Json> {
                 return Err(Refusal::required(field.name));
             }
         }
+        let compound = matches!(value, Some(Json::List(_) | Json::Object(_)));
+        if !complete && !field.repeated && compound && matches!(field.kind, Kind::Int | Kind::Float) {
+            // The check itself fails.
+            return Err(Refusal::Page(500));
+        }
         if !complete && !value.is_some_and(|value| right_type(value, field)) {
             return Err(Refusal::invalid(format!(
                 "Invalid value for parameter '{}' supplied. See the API docs for more information about request parameters.",

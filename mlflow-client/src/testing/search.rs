@@ -354,7 +354,7 @@ fn clause(scope: Scope, part: &[Token]) -> Handled<Clause> {
         (scope, entity),
         (Scope::Runs, "param" | "tag") | (Scope::Experiments, "tag")
     );
-    if scope == Scope::Models && entity == "tag" && matches!(operator.as_str(), "IS NULL" | "IS NOT NULL") {
+    if matches!(scope, Scope::Models | Scope::Versions) && entity == "tag" && matches!(operator.as_str(), "IS NULL" | "IS NOT NULL") {
         return Err(Refusal::Page(500));
     }
     // The life cycle's number is the only attribute of logged models that is compared as a number by its text.
@@ -362,7 +362,8 @@ fn clause(scope: Scope, part: &[Token]) -> Handled<Clause> {
     let good = match (operator.as_str(), &literal) {
         ("=" | "!=", Literal::Number(_)) => number || status,
         (">" | ">=" | "<" | "<=", Literal::Number(_)) => number,
-        ("=" | "!=", Literal::Text(_)) => !number,
+        // Numbers of versions may be quoted.
+        ("=" | "!=", Literal::Text(text)) => !number || (key == "version_number" && text.parse::<i64>().is_ok()),
         ("LIKE" | "ILIKE", Literal::Text(_)) => !number && key != "experiment_id",
         ("IN" | "NOT IN", Literal::List(_)) => takes_in(scope, entity, &key),
         ("IS NULL" | "IS NOT NULL", Literal::None) => nullable,
@@ -389,6 +390,10 @@ fn order_item(scope: Scope, item: &str) -> Handled<(&'static str, String, bool)>
         Some((name, direction)) if direction.eq_ignore_ascii_case("asc") => (name.trim(), false),
         _ => (trimmed, false),
     };
+    // Quotes belong around the key, not around the whole.
+    if name.starts_with(['`', '"']) && name.contains('.') {
+        return Err(refuse());
+    }
     let name: String = name.chars().filter(|c| !matches!(c, '`' | '"')).collect();
     let quoted = trimmed.contains(['`', '"']);
     if name.is_empty() || name.contains(',') || (!quoted && name.contains(char::is_whitespace)) {
@@ -439,8 +444,10 @@ impl Clause {
     }
 
     fn number(&self, value: f64) -> bool {
-        let Literal::Number(number) = self.literal else {
-            return false;
+        let number = match &self.literal {
+            Literal::Number(number) => *number,
+            Literal::Text(text) => text.parse().unwrap_or(f64::NAN),
+            _ => return false,
         };
         match self.operator.as_str() {
             "=" => same(value, number),

@@ -213,7 +213,7 @@ pub(super) struct Version {
     pub(super) created: i64,
     pub(super) updated: i64,
     pub(super) stage: &'static str,
-    pub(super) description: String,
+    pub(super) description: Option<String>,
     pub(super) source: String,
     /// Where the files are, if the source only points at them.
     pub(super) storage: String,
