@@ -115,7 +115,7 @@ impl Client {
         Err(Error::UnexpectedResponse(context))
     }
 
-    /// Whether the server is up. Needs no credentials, so it does not tell whether they are right; asks once.
+    /// Whether the server is up. Needs no credentials, so it does not tell whether they are right.
     pub async fn health(&self) -> Result<()> {
         let call = Call::new("health", Method::GET, &self.inner.base, ["health"])?.accept(Accept::Text);
         let reply = self.inner.send(&call).await?;

@@ -8,3 +8,5 @@
 mod contract;
 #[cfg(feature = "testing")]
 mod faults;
+#[cfg(feature = "testing")]
+mod transport;
