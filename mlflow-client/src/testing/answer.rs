@@ -1,5 +1,7 @@
 //! Answers and refusals as they go over the wire.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 use wiremock::ResponseTemplate;
 
@@ -21,6 +23,36 @@ pub(super) enum Refusal {
     Text(u16, String),
     /// `{"detail": …}`, as the artifact routes answer.
     Detail(u16, String),
+}
+
+/// An answer with its status, which a template does not tell.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) template: ResponseTemplate,
+}
+
+impl Answer {
+    pub(super) fn new(status: u16) -> Self {
+        Self {
+            status,
+            template: ResponseTemplate::new(status),
+        }
+    }
+
+    pub(super) fn header(self, name: &'static str, value: &str) -> Self {
+        Self {
+            template: self.template.insert_header(name, value),
+            ..self
+        }
+    }
+
+    pub(super) fn body(self, body: impl Into<Vec<u8>>, kind: &str) -> Self {
+        Self {
+            template: self.template.set_body_raw(body, kind),
+            ..self
+        }
+    }
 }
 
 /// What a handler gives.
@@ -135,7 +167,7 @@ fn class(code: &'static str) -> &'static str {
 }
 
 /// A document of an answer, as the server prints it: indented, and ASCII only.
-pub(super) fn document(value: &Value) -> ResponseTemplate {
+pub(super) fn document(value: &Value) -> Answer {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     let mut ascii = String::with_capacity(text.len());
     for c in text.chars() {
@@ -143,11 +175,12 @@ pub(super) fn document(value: &Value) -> ResponseTemplate {
             ascii.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                ascii.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a string cannot fail.
+                let _ = write!(ascii, "\\u{unit:04x}");
             }
         }
     }
-    ResponseTemplate::new(200).set_body_raw(ascii, "application/json")
+    Answer::new(200).body(ascii, "application/json")
 }
 
 /// A number as the server writes it: what JSON cannot hold becomes text.

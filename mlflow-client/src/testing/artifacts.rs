@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use wiremock::ResponseTemplate;
 
-use super::answer::{Handled, Refusal, document, empty, put, put_list};
+use super::answer::{Answer, Handled, Refusal, document, empty, put, put_list};
 use super::state::State;
 
 /// Checks a path as the server does, and takes out doubled slashes.
@@ -107,7 +106,7 @@ fn listing(state: &State, place: &str, shown: &str) -> Vec<Value> {
 }
 
 /// `artifacts/list`: paths relative to the run.
-pub(super) fn list_of_run(state: &mut State, run: &str, path: &str) -> Handled<ResponseTemplate> {
+pub(super) fn list_of_run(state: &mut State, run: &str, path: &str) -> Handled<Answer> {
     let path = safe(path)?;
     let uri = state.run(run)?.uri.clone();
     let mut value = json!({"root_uri": uri});
@@ -116,14 +115,14 @@ pub(super) fn list_of_run(state: &mut State, run: &str, path: &str) -> Handled<R
 }
 
 /// The proxy's list: bare names.
-pub(super) fn list(state: &State, path: &str) -> Handled<ResponseTemplate> {
+pub(super) fn list(state: &State, path: &str) -> Handled<Answer> {
     let path = safe(path)?;
     let mut value = empty();
     put_list(&mut value, "files", listing(state, &path, ""));
     Ok(document(&value))
 }
 
-pub(super) fn upload(state: &mut State, path: &str, bytes: &[u8]) -> Handled<ResponseTemplate> {
+pub(super) fn upload(state: &mut State, path: &str, bytes: &[u8]) -> Handled<Answer> {
     let path = safe(path)?;
     let below_file = path
         .match_indices('/')
@@ -132,10 +131,10 @@ pub(super) fn upload(state: &mut State, path: &str, bytes: &[u8]) -> Handled<Res
         return Err(Refusal::Text(500, "Internal Server Error".to_owned()));
     }
     state.files.insert(path, bytes.to_vec());
-    Ok(ResponseTemplate::new(200))
+    Ok(Answer::new(200))
 }
 
-pub(super) fn delete(state: &mut State, path: &str) -> Handled<ResponseTemplate> {
+pub(super) fn delete(state: &mut State, path: &str) -> Handled<Answer> {
     let path = safe(path)?;
     let below = format!("{path}/");
     state.files.retain(|file, _| *file != path && !file.starts_with(&below));
@@ -143,7 +142,7 @@ pub(super) fn delete(state: &mut State, path: &str) -> Handled<ResponseTemplate>
 }
 
 /// A file, or the part of it that `Range` asks for.
-pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handled<ResponseTemplate> {
+pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handled<Answer> {
     let path = safe(path)?;
     let Some(bytes) = state.files.get(&path) else {
         if children(state, &path).is_empty() {
@@ -165,25 +164,34 @@ pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handle
     };
     let safe_name: String = name.chars().filter(|c| c.is_ascii_graphic() && *c != '"').collect();
     let template = |status| {
-        ResponseTemplate::new(status)
-            .insert_header("content-disposition", format!("attachment; filename=\"{safe_name}\""))
-            .insert_header("accept-ranges", "bytes")
+        Answer::new(status)
+            .header("content-disposition", &format!("attachment; filename=\"{safe_name}\""))
+            .header("accept-ranges", "bytes")
     };
     let Some(wanted) = range.and_then(|range| bounds(range, bytes.len())) else {
-        return Ok(template(200).set_body_raw(bytes.clone(), kind));
+        return Ok(template(200).body(bytes.clone(), kind));
     };
-    let Some((from, to)) = wanted else {
-        return Ok(template(416).insert_header("content-range", format!("bytes */{}", bytes.len())).set_body_raw("", "text/plain"));
+    let Bounds::Part(from, to) = wanted else {
+        return Ok(template(416)
+            .header("content-range", &format!("bytes */{}", bytes.len()))
+            .body("", "text/plain"));
     };
     let part = bytes.get(from..=to).unwrap_or_default().to_vec();
     let content_range = format!("bytes {from}-{to}/{}", bytes.len());
-    Ok(template(206)
-        .insert_header("content-range", content_range)
-        .set_body_raw(part, kind))
+    Ok(template(206).header("content-range", &content_range).body(part, kind))
 }
 
-/// First and last byte of a single range; `Some(None)` if it lies outside, `None` if it is not understood.
-fn bounds(range: &str, length: usize) -> Option<Option<(usize, usize)>> {
+/// What a header asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Bounds {
+    /// From the first to the last byte.
+    Part(usize, usize),
+    /// Nothing that the file has.
+    Outside,
+}
+
+/// The part that a header with a single range asks for; none if it is not understood.
+fn bounds(range: &str, length: usize) -> Option<Bounds> {
     let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
     let last = length.checked_sub(1);
     let (from, to) = match (from, to) {
@@ -194,7 +202,10 @@ fn bounds(range: &str, length: usize) -> Option<Option<(usize, usize)>> {
             last.map(|last| last.min(to.parse().unwrap_or(last))),
         ),
     };
-    Some(to.filter(|to| from <= *to).map(|to| (from, to)))
+    Some(
+        to.filter(|to| from <= *to)
+            .map_or(Bounds::Outside, |to| Bounds::Part(from, to)),
+    )
 }
 
 /// The same refusal as routes outside the proxy word it.
@@ -206,20 +217,14 @@ fn coded(refusal: Refusal) -> Refusal {
 }
 
 /// `/get-artifact`: a file of a run.
-pub(super) fn of_run(state: &mut State, run: &str, path: &str, range: Option<&str>) -> Handled<ResponseTemplate> {
+pub(super) fn of_run(state: &mut State, run: &str, path: &str, range: Option<&str>) -> Handled<Answer> {
     let path = safe(path)?;
     let root = place(&state.run(run)?.uri)?;
     download(state, &join(&root, &path), range).map_err(coded)
 }
 
 /// `/model-versions/get-artifact`: a file of a model version.
-pub(super) fn of_version(
-    state: &State,
-    name: &str,
-    version: &str,
-    path: &str,
-    range: Option<&str>,
-) -> Handled<ResponseTemplate> {
+pub(super) fn of_version(state: &State, name: &str, version: &str, path: &str, range: Option<&str>) -> Handled<Answer> {
     let path = safe(path)?;
     let number = super::model_versions::number(version)?;
     let found = state.models.get(name).and_then(|model| model.versions.get(&number));
@@ -256,9 +261,9 @@ mod tests {
             listing(&state, "0/r/artifacts/d", "d"),
             [json!({"path": "d/f.txt", "is_dir": false, "file_size": 5})]
         );
-        assert_eq!(bounds("bytes=1-2", 5), Some(Some((1, 2))));
-        assert_eq!(bounds("bytes=-2", 5), Some(Some((3, 4))));
-        assert_eq!(bounds("bytes=5-", 5), Some(None));
+        assert_eq!(bounds("bytes=1-2", 5), Some(Bounds::Part(1, 2)));
+        assert_eq!(bounds("bytes=-2", 5), Some(Bounds::Part(3, 4)));
+        assert_eq!(bounds("bytes=5-", 5), Some(Bounds::Outside));
         delete(&mut state, "0/r").unwrap();
         assert!(state.files.is_empty());
     }

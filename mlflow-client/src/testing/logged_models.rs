@@ -108,17 +108,18 @@ pub(super) fn get(state: &mut State, id: &str) -> Handled {
 
 pub(super) fn finalize(state: &mut State, request: &Json) -> Handled {
     let model = find(state, request.text("model_id"))?;
-    model.status = request
+    request
         .given("status")
         .unwrap_or("LOGGED_MODEL_STATUS_UNSPECIFIED")
-        .to_owned();
+        .clone_into(&mut model.status);
     model.updated = now();
     Ok(answer(model))
 }
 
-pub(super) fn delete(state: &mut State, id: &str) -> Handled {
+/// Deletes a model; one that is not there is as good as deleted.
+pub(super) fn delete(state: &mut State, id: &str) -> Value {
     state.logged_models.remove(id);
-    Ok(empty())
+    empty()
 }
 
 pub(super) fn set_tags(state: &mut State, id: &str, request: &Json) -> Handled {
@@ -149,7 +150,9 @@ pub(super) fn delete_tag(state: &mut State, id: &str, key: &str) -> Handled {
     let before = model.tags.len();
     model.tags.retain(|(name, _)| name != key);
     if model.tags.len() == before {
-        return Err(Refusal::missing(format!("No tag with key {key} found for model with ID {id}.")));
+        return Err(Refusal::missing(format!(
+            "No tag with key {key} found for model with ID {id}."
+        )));
     }
     Ok(empty())
 }
@@ -174,14 +177,21 @@ fn cell(model: &LoggedModel, entity: &str, key: &str) -> Option<Cell> {
             });
         }
     };
-    pairs.iter().find(|(name, _)| name == key).map(|(_, value)| Cell::Text(value.clone()))
+    pairs
+        .iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| Cell::Text(value.clone()))
 }
 
 pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let mut order = Vec::new();
     for item in request.list("order_by") {
         let descending = item.get("ascending") == Some(&Json::Bool(false));
-        order.push(format!("{} {}", item.text("field_name"), if descending { "DESC" } else { "ASC" }));
+        order.push(format!(
+            "{} {}",
+            item.text("field_name"),
+            if descending { "DESC" } else { "ASC" }
+        ));
     }
     let search = Search::new(Scope::LoggedModels, request.text("filter"), &order)?;
     let experiments = request.texts("experiment_ids");

@@ -8,7 +8,7 @@ use super::names;
 use super::page;
 use super::registered_models::model;
 use super::schema::Field;
-use super::search::{Cell, Scope, Search};
+use super::search::{Cell, PROMPT, Scope, Search};
 use super::state::{Model, State, Version, now};
 
 const STAGES: &[&str] = &["None", "Staging", "Production", "Archived"];
@@ -69,7 +69,11 @@ pub(super) fn document(model: &Model, version: &Version, with_aliases: bool) -> 
         "status": "READY",
         "run_link": version.link,
     });
-    put(&mut value, "description", version.description.as_ref().map(|text| json!(text)));
+    put(
+        &mut value,
+        "description",
+        version.description.as_ref().map(|text| json!(text)),
+    );
     put_list(&mut value, "tags", pair_list(&version.tags));
     put(
         &mut value,
@@ -153,7 +157,10 @@ fn resolve_source(state: &State, source: &str, run: &str, model_id: &str) -> Han
                 return Err(refuse());
             }
             // The run need not exist: only the text of the source is looked at.
-            let storage = state.runs.get(run).map_or_else(|| source.to_owned(), |run| format!("{}/{path}", run.uri));
+            let storage = state
+                .runs
+                .get(run)
+                .map_or_else(|| source.to_owned(), |run| format!("{}/{path}", run.uri));
             Ok(Source { storage, ..plain(run) })
         }
         "mlflow-artifacts" if lower.starts_with("mlflow-artifacts://") => Err(refuse()),
@@ -233,7 +240,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     let mut tags = request.pairs("tags");
     let prompt = tags
         .iter()
-        .any(|(key, value)| key == "mlflow.prompt.is_prompt" && value.eq_ignore_ascii_case("true"));
+        .any(|(key, value)| key == PROMPT && value.eq_ignore_ascii_case("true"));
     let resolved = if prompt {
         if source != "prompt-template" && !source.starts_with("prompt-template") {
             return Err(refuse_source(source));
@@ -337,7 +344,11 @@ pub(super) fn download_uri(state: &mut State, request: &Json) -> Handled {
     let uri = model.versions.get(&number).map(|version| {
         // A source of this form is not resolved (MLflow 3.17).
         let unresolved = version.source.starts_with("runs:");
-        if unresolved { version.source.clone() } else { version.storage.clone() }
+        if unresolved {
+            version.source.clone()
+        } else {
+            version.storage.clone()
+        }
     });
     Ok(json!({"artifact_uri": uri}))
 }
@@ -380,10 +391,16 @@ fn cell(model: &Model, version: &Version, entity: &str, key: &str) -> Option<Cel
 
 pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let max = page::limit("max_results", request.int("max_results").unwrap_or(10_000), 200_000)?;
-    let search = Search::new(Scope::Versions, request.text("filter"), &request.texts("order_by"))?;
+    let mut search = Search::new(Scope::Versions, request.text("filter"), &request.texts("order_by"))?;
+    let prompts = search.takes_prompts();
+    let is_prompt = |model: &Model| {
+        let mut tags = model.versions.values().flat_map(|version| &version.tags);
+        tags.any(|(key, value)| key == PROMPT && value == "true")
+    };
     let mut found: Vec<(&Model, &Version)> = state
         .models
         .values()
+        .filter(|model| prompts || !is_prompt(model))
         .flat_map(|model| model.versions.values().map(move |version| (model, version)))
         .filter(|(model, version)| search.accepts(|entity, key| cell(model, version, entity, key)))
         .collect();

@@ -46,7 +46,10 @@ pub(super) fn any_slice<T>(items: Vec<T>, max: i64, token: &str) -> Handled<(Vec
     }
     let end = i64::try_from(offset(token)?).unwrap_or(i64::MAX).saturating_add(max);
     let more = end < 0 || usize::try_from(end).is_ok_and(|end| items.len() > end);
-    Ok((Vec::new(), more.then(|| STANDARD.encode(format!("{{\"offset\": {end}}}")))))
+    Ok((
+        Vec::new(),
+        more.then(|| STANDARD.encode(format!("{{\"offset\": {end}}}"))),
+    ))
 }
 
 /// A page as an answer.

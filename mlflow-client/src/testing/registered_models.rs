@@ -10,10 +10,9 @@ use super::model_versions::{self, number};
 use super::names;
 use super::page;
 use super::schema::Field;
-use super::search::{Cell, Scope, Search};
+use super::search::{Cell, PROMPT, Scope, Search};
 use super::state::{Model, State, now};
 
-const PROMPT: &str = "mlflow.prompt.is_prompt";
 const PAIR: &[Field] = &[Field::text("key"), Field::text("value")];
 const NAME: Field = Field::text("name").required();
 pub(super) const CREATE: &[Field] = &[NAME, Field::message("tags", PAIR).list(), Field::text("description")];
@@ -214,15 +213,10 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     if max > 1000 {
         page::limit("max_results", max, 1000)?;
     }
-    let search = Search::new(Scope::Models, request.text("filter"), &request.texts("order_by"))?;
+    let mut search = Search::new(Scope::Models, request.text("filter"), &request.texts("order_by"))?;
     // Prompts are kept as registered models, and only a search that asks for them shows them.
-    let prompts = search.names("tag", PROMPT);
-    let prompt = |model: &Model| {
-        model
-            .tags
-            .iter()
-            .any(|(key, value)| key == PROMPT && value.eq_ignore_ascii_case("true"))
-    };
+    let prompts = search.takes_prompts();
+    let prompt = |model: &Model| model.tags.iter().any(|(key, value)| key == PROMPT && value == "true");
     let mut found: Vec<&Model> = state
         .models
         .values()

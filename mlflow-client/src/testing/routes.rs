@@ -1,9 +1,9 @@
 //! Which handler a request goes to.
 
 use serde_json::json;
-use wiremock::{Request, ResponseTemplate};
+use wiremock::Request;
 
-use super::answer::{Handled, Refusal, document};
+use super::answer::{Answer, Handled, Refusal, document};
 use super::json::Json;
 use super::schema::{self, Field};
 use super::state::State;
@@ -180,13 +180,18 @@ const ROUTES: &[Route] = &[
         model_versions::delete_tag,
     ),
     Route(POST, "logged-models", logged_models::CREATE, logged_models::create),
-    Route(POST, "logged-models/search", logged_models::SEARCH, logged_models::search),
+    Route(
+        POST,
+        "logged-models/search",
+        logged_models::SEARCH,
+        logged_models::search,
+    ),
 ];
 
 /// Handles a request; `path` is still percent-encoded.
-pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handled<ResponseTemplate> {
+pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handled<Answer> {
     let method = request.method.as_str();
-    let read_only = |answer: ResponseTemplate| {
+    let read_only = |answer: Answer| {
         if matches!(method, "GET" | "HEAD") {
             Ok(answer)
         } else {
@@ -194,11 +199,9 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
         }
     };
     match path {
-        "/health" => return read_only(ResponseTemplate::new(200).set_body_raw("OK", "text/plain; charset=utf-8")),
+        "/health" => return read_only(Answer::new(200).body("OK", "text/plain; charset=utf-8")),
         "/version" => {
-            return read_only(
-                ResponseTemplate::new(200).set_body_raw(state.version.clone(), "text/html; charset=utf-8"),
-            );
+            return read_only(Answer::new(200).body(state.version.clone(), "text/html; charset=utf-8"));
         }
         "/api/3.0/mlflow/server-info" | "/ajax-api/3.0/mlflow/server-info" => {
             return read_only(document(&json!({
@@ -251,12 +254,12 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
 }
 
 /// Routes with the id of a logged model in their path.
-fn logged_model(state: &mut State, request: &Request, name: &str) -> Handled<ResponseTemplate> {
+fn logged_model(state: &mut State, request: &Request, name: &str) -> Handled<Answer> {
     let rest = name.strip_prefix("logged-models/").ok_or(Refusal::Page(404))?;
     let (id, rest) = rest.split_once('/').unwrap_or((rest, ""));
     let answer = match (request.method.as_str(), rest) {
         ("GET", "") => logged_models::get(state, id),
-        ("DELETE", "") => logged_models::delete(state, id),
+        ("DELETE", "") => Ok(logged_models::delete(state, id)),
         ("PATCH", "") => {
             let message = schema::read(&raw(request, logged_models::FINALIZE)?, logged_models::FINALIZE)?;
             logged_models::finalize(state, &message)
@@ -335,7 +338,7 @@ fn range(request: &Request) -> Option<&str> {
     request.headers.get("range").and_then(|value| value.to_str().ok())
 }
 
-fn file(state: &mut State, request: &Request, path: &str) -> Handled<ResponseTemplate> {
+fn file(state: &mut State, request: &Request, path: &str) -> Handled<Answer> {
     if request.method.as_str() != "GET" {
         return Err(Refusal::Page(405));
     }
@@ -356,7 +359,7 @@ fn file(state: &mut State, request: &Request, path: &str) -> Handled<ResponseTem
     )
 }
 
-fn proxy(state: &mut State, request: &Request, rest: &str) -> Handled<ResponseTemplate> {
+fn proxy(state: &mut State, request: &Request, rest: &str) -> Handled<Answer> {
     let method = request.method.as_str();
     if rest.starts_with("mpu/") || rest.starts_with("presigned/") {
         let what = if rest.starts_with("mpu/") {

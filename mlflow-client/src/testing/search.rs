@@ -4,6 +4,9 @@ use std::cmp::Ordering;
 
 use super::answer::{Handled, Refusal};
 
+/// The tag of models and versions that are prompts.
+pub(super) const PROMPT: &str = "mlflow.prompt.is_prompt";
+
 /// What is searched: it decides which names and operators are good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
@@ -177,11 +180,21 @@ impl Search {
         !self.order.is_empty()
     }
 
-    /// Whether the filter names an entity and key.
-    pub(super) fn names(&self, entity: &str, key: &str) -> bool {
-        self.clauses
-            .iter()
-            .any(|clause| clause.entity == entity && clause.key == key)
+    /// Whether the filter asks for prompts, which are kept among the models. If not, what it says about them is dropped:
+    /// the caller is to leave them out.
+    pub(super) fn takes_prompts(&mut self) -> bool {
+        let about = |clause: &Clause| clause.entity == "tag" && clause.key == PROMPT;
+        let asked = self.clauses.iter().find(|clause| about(clause)).is_some_and(|clause| {
+            let Literal::Text(text) = &clause.literal else {
+                return false;
+            };
+            (clause.operator == "=" && text.eq_ignore_ascii_case("true"))
+                || (clause.operator == "!=" && text.eq_ignore_ascii_case("false"))
+        });
+        if !asked {
+            self.clauses.retain(|clause| !about(clause));
+        }
+        asked
     }
 
     pub(super) fn accepts(&self, cell: impl Fn(&str, &str) -> Option<Cell>) -> bool {
@@ -225,7 +238,6 @@ fn resolve(scope: Scope, name: &str) -> Handled<(&'static str, String)> {
     let entity = match (scope, prefix) {
         (Scope::Runs, "metric" | "metrics") | (Scope::LoggedModels, "metrics") => "metric",
         (Scope::Runs, "param" | "params" | "parameter" | "parameters") | (Scope::LoggedModels, "params") => "param",
-        (Scope::LoggedModels, "tags") => "tag",
         (Scope::LoggedModels, "tag") => "",
         (_, "tag" | "tags") => "tag",
         (Scope::Runs, "dataset" | "datasets") => "dataset",
@@ -354,7 +366,10 @@ fn clause(scope: Scope, part: &[Token]) -> Handled<Clause> {
         (scope, entity),
         (Scope::Runs, "param" | "tag") | (Scope::Experiments, "tag")
     );
-    if matches!(scope, Scope::Models | Scope::Versions) && entity == "tag" && matches!(operator.as_str(), "IS NULL" | "IS NOT NULL") {
+    if matches!(scope, Scope::Models | Scope::Versions)
+        && entity == "tag"
+        && matches!(operator.as_str(), "IS NULL" | "IS NOT NULL")
+    {
         return Err(Refusal::Page(500));
     }
     // The life cycle's number is the only attribute of logged models that is compared as a number by its text.

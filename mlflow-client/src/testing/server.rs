@@ -146,7 +146,7 @@ impl MlflowServer {
             }
             delay => {
                 let (status, mut response) = match routes::handle(&mut state, request, path) {
-                    Ok(response) => (status_of(&response), response),
+                    Ok(answer) => (answer.status, answer.template),
                     Err(refusal) => (refusal.status(), refusal.response()),
                 };
                 if let Some(Trouble::Delay(by)) = delay {
@@ -165,12 +165,6 @@ impl MlflowServer {
         });
         response
     }
-}
-
-/// The status of an answer: all are 200 but for parts of files.
-fn status_of(response: &ResponseTemplate) -> u16 {
-    let _ = response;
-    200
 }
 
 impl Respond for MlflowServer {

@@ -179,12 +179,11 @@ impl Run {
 
     /// Adds a point unless it is there already.
     pub(super) fn log(&mut self, key: &str, point: Point) {
-        let points = match self.metrics.iter().position(|(name, _)| name == key) {
-            Some(at) => self.metrics.get_mut(at),
-            None => {
-                self.metrics.push((key.to_owned(), Vec::new()));
-                self.metrics.last_mut()
-            }
+        let points = if let Some(at) = self.metrics.iter().position(|(name, _)| name == key) {
+            self.metrics.get_mut(at)
+        } else {
+            self.metrics.push((key.to_owned(), Vec::new()));
+            self.metrics.last_mut()
         };
         if let Some((_, points)) = points
             && !points.iter().any(|known| known.same(&point))
