@@ -28,14 +28,13 @@ pub use experiments::{CreateExperiment, Experiment, Experiments, SearchExperimen
 pub use filter::{ViewType, quote};
 pub use ids::{ExperimentId, RunId, VersionNumber};
 pub use metric::{Metric, Param};
-pub use model_versions::{
-    CreateModelVersion, ModelVersion, ModelVersionStatus, ModelVersions, SearchModelVersions,
-};
+pub use model_versions::{CreateModelVersion, ModelVersion, ModelVersionStatus, ModelVersions, SearchModelVersions};
 pub use page::Page;
 pub use registered_models::{
     CreateRegisteredModel, ModelAlias, RegisteredModel, RegisteredModels, SearchRegisteredModels,
 };
 pub use runs::{
-    CreateRun, Dataset, DatasetInput, LogBatch, Run, RunData, RunInfo, RunInputs, RunStatus, Runs, SearchRuns, UpdateRun,
+    CreateRun, Dataset, DatasetInput, LogBatch, Run, RunData, RunInfo, RunInputs, RunStatus, Runs, SearchRuns,
+    UpdateRun,
 };
 pub use tag::{Tag, tags};

@@ -9,9 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 pub use batch::LogBatch;
-pub use types::{
-    CreateRun, Dataset, DatasetInput, Run, RunData, RunInfo, RunInputs, RunStatus, SearchRuns, UpdateRun,
-};
+pub use types::{CreateRun, Dataset, DatasetInput, Run, RunData, RunInfo, RunInputs, RunStatus, SearchRuns, UpdateRun};
 
 use crate::{
     client::Client,
@@ -71,7 +69,10 @@ impl Runs {
             limits::run_tag(&tag.key, &tag.value)?;
         }
         // The server does not fill in its clock.
-        let run = CreateRun { start_time: run.start_time.or_else(|| Some(Timestamp::now())), ..run };
+        let run = CreateRun {
+            start_time: run.start_time.or_else(|| Some(Timestamp::now())),
+            ..run
+        };
         let call = self.client.post("runs.create", "runs/create", &run)?;
         Ok(self.client.inner.json::<OneRun>(&call).await?.run)
     }
@@ -93,7 +94,10 @@ impl Runs {
         limits::id("run_id", id.as_str())?;
         // The server leaves the status as it is when it does not know the new one, and says nothing.
         if let Some(RunStatus::Unknown(status)) = &update.status {
-            return Err(Error::invalid("status", format!("one of the known ones, not `{status}`")));
+            return Err(Error::invalid(
+                "status",
+                format!("one of the known ones, not `{status}`"),
+            ));
         }
         let mut body = serde_json::to_value(&update).map_err(|error| Error::invalid("update", error.to_string()))?;
         if let Some(body) = body.as_object_mut() {
@@ -118,7 +122,13 @@ impl Runs {
     pub fn search_all(&self, search: SearchRuns) -> impl Stream<Item = Result<Run>> + Send + use<> {
         let this = self.clone();
         page::all(search.page_token.clone(), move |page_token| {
-            let (this, search) = (this.clone(), SearchRuns { page_token, ..search.clone() });
+            let (this, search) = (
+                this.clone(),
+                SearchRuns {
+                    page_token,
+                    ..search.clone()
+                },
+            );
             async move { this.search(search).await }
         })
     }
@@ -127,8 +137,14 @@ impl Runs {
     pub async fn log_metric(&self, id: &RunId, metric: Metric) -> Result<()> {
         limits::id("run_id", id.as_str())?;
         limits::metric(&metric.key, metric.timestamp)?;
-        let body = WithRun { run_id: id, content: metric };
-        let call = self.client.post("runs.log_metric", "runs/log-metric", &body)?.idempotent();
+        let body = WithRun {
+            run_id: id,
+            content: metric,
+        };
+        let call = self
+            .client
+            .post("runs.log_metric", "runs/log-metric", &body)?
+            .idempotent();
         self.client.inner.done(&call).await
     }
 
@@ -137,7 +153,10 @@ impl Runs {
         limits::id("run_id", id.as_str())?;
         limits::param(key, value)?;
         let body = json!({"run_id": id, "key": key, "value": value});
-        let call = self.client.post("runs.log_param", "runs/log-parameter", &body)?.idempotent();
+        let call = self
+            .client
+            .post("runs.log_param", "runs/log-parameter", &body)?
+            .idempotent();
         self.client.inner.done(&call).await
     }
 
@@ -154,7 +173,9 @@ impl Runs {
     pub async fn delete_tag(&self, id: &RunId, key: &str) -> Result<()> {
         limits::id("run_id", id.as_str())?;
         limits::key("key", key)?;
-        let call = self.client.post("runs.delete_tag", "runs/delete-tag", &json!({"run_id": id, "key": key}))?;
+        let call = self
+            .client
+            .post("runs.delete_tag", "runs/delete-tag", &json!({"run_id": id, "key": key}))?;
         self.client.inner.done(&call).await
     }
 
@@ -169,7 +190,10 @@ impl Runs {
             return Ok(());
         }
         for part in parts {
-            let call = self.client.post("runs.log_batch", "runs/log-batch", &part)?.idempotent();
+            let call = self
+                .client
+                .post("runs.log_batch", "runs/log-batch", &part)?
+                .idempotent();
             self.client.inner.done(&call).await?;
         }
         Ok(())
@@ -182,7 +206,10 @@ impl Runs {
             limits::dataset(&input.dataset.name, &input.dataset.digest)?;
         }
         let body = json!({"run_id": id, "datasets": datasets});
-        let call = self.client.post("runs.log_inputs", "runs/log-inputs", &body)?.idempotent();
+        let call = self
+            .client
+            .post("runs.log_inputs", "runs/log-inputs", &body)?
+            .idempotent();
         self.client.inner.done(&call).await
     }
 
@@ -207,7 +234,9 @@ impl Runs {
         let mut points = Vec::new();
         let mut token = None;
         loop {
-            let page = self.metric_history_page(id, key, HISTORY_PAGE, token.as_deref()).await?;
+            let page = self
+                .metric_history_page(id, key, HISTORY_PAGE, token.as_deref())
+                .await?;
             points.extend(page.items);
             // A token that comes back unchanged would go round for ever.
             match page.next_page_token {
