@@ -2,7 +2,13 @@
 //!
 //! The contract is written once and played on the fake server; with `MLFLOW_TEST_URI` set also on the real server there.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, reason = "helpers of tests may fail and speak")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests may fail and speak"
+)]
 
 #[cfg(feature = "testing")]
 mod contract;
