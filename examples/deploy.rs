@@ -49,7 +49,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { connection, work, model_version, output, .. } = &arguments;
+    let Arguments {
+        connection,
+        work,
+        model_version,
+        output,
+        ..
+    } = &arguments;
     let mut gate = Gate::new(&arguments.gate_metric, arguments.gate_direction).tolerance(arguments.gate_tolerance);
     if let Some(threshold) = arguments.gate_threshold {
         gate = gate.threshold(threshold);
@@ -57,7 +63,10 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let connected = connect::connect(connection).await?;
     connected.allows(*output)?;
     connected.train_first(work, connection).await?;
-    let request = connected.deploy_request(work, connection, *model_version).await?.gate(gate);
+    let request = connected
+        .deploy_request(work, connection, *model_version)
+        .await?
+        .gate(gate);
     let run = connected.orchestrator.deploy(request).await?;
     job::finish(run, *output).await
 }

@@ -34,7 +34,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { connection, work, model_version, output } = arguments;
+    let Arguments {
+        connection,
+        work,
+        model_version,
+        output,
+    } = arguments;
     let connected = connect::connect(&connection).await?;
     connected.allows(output)?;
     connected.train_first(&work, &connection).await?;

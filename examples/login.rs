@@ -43,10 +43,16 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         builder = builder.connector(connector);
     }
     if let Some(path) = arguments.ca_file {
-        let pem = std::fs::read(&path).map_err(|error| Failure::usage(format!("--ca-file {}: {error}", path.display())))?;
+        let pem =
+            std::fs::read(&path).map_err(|error| Failure::usage(format!("--ca-file {}: {error}", path.display())))?;
         builder = builder.root_certificate_pem(&pem);
     }
-    let cookie = builder.build().map_err(Failure::usage)?.login().await.map_err(login_failure)?;
+    let cookie = builder
+        .build()
+        .map_err(Failure::usage)?
+        .login()
+        .await
+        .map_err(login_failure)?;
     let line = serde_json::json!({
         "kind": "cookie",
         "name": cookie.name(),

@@ -54,6 +54,10 @@ enum ReleaseName {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum GenerationName {
+    #[value(name = "1.8")]
+    V1_8,
+    #[value(name = "2.5")]
+    V2_5,
     #[value(name = "2.17")]
     V2_17,
 }
@@ -74,6 +78,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
             ReleaseName::V1_11 => Release::Kubeflow1_11,
         })
         .generation(match arguments.kfp {
+            GenerationName::V1_8 => Generation::V1_8,
+            GenerationName::V2_5 => Generation::V2_5,
             GenerationName::V2_17 => Generation::V2_17,
         })
         .single_user(arguments.single_user)

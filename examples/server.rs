@@ -46,7 +46,9 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let listener = tokio::net::TcpListener::bind(arguments.listen)
         .await
         .map_err(|error| Failure::usage(format!("cannot listen on {}: {error}", arguments.listen)))?;
-    let address = listener.local_addr().map_err(|error| Failure::failed(format!("cannot tell the address: {error}")))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::failed(format!("cannot tell the address: {error}")))?;
     let connected = connect::connect(&arguments.connection).await?;
     let mut line = serde_json::json!({
         "url": format!("http://{address}"),
@@ -63,10 +65,13 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         .and_then(|()| out.flush())
         .map_err(|error| Failure::failed(format!("cannot write the address: {error}")))?;
     say("serving until it is interrupted (Ctrl-C)");
-    axum::serve(listener, orchestrator_core::http::router(connected.orchestrator.clone()))
-        .with_graceful_shutdown(async move {
-            interrupts.recv().await;
-        })
-        .await
-        .map_err(|error| Failure::failed(format!("the service ended: {error}")))
+    axum::serve(
+        listener,
+        orchestrator_core::http::router(connected.orchestrator.clone()),
+    )
+    .with_graceful_shutdown(async move {
+        interrupts.recv().await;
+    })
+    .await
+    .map_err(|error| Failure::failed(format!("the service ended: {error}")))
 }

@@ -34,7 +34,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { connection, work, output } = arguments;
+    let Arguments {
+        connection,
+        work,
+        output,
+    } = arguments;
     let connected = connect::connect(&connection).await?;
     connected.allows(output)?;
     let request = connected.train_request(&work, &connection)?;

@@ -34,7 +34,10 @@ pub fn repository() -> Result<Repository, Failure> {
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("model-repository"), &work)?;
     git(&work, &["init", "--quiet", "--initial-branch=main", "."])?;
     git(&work, &["add", "--all", "--force", "."])?;
-    git(&work, &["commit", "--quiet", "--message", "Penguin species by body measures"])?;
+    git(
+        &work,
+        &["commit", "--quiet", "--message", "Penguin species by body measures"],
+    )?;
     let sha = git(&work, &["rev-parse", "HEAD"])?;
     let place = home.join(&sha);
     if !place.exists() {
@@ -47,11 +50,15 @@ pub fn repository() -> Result<Repository, Failure> {
     }
     let url = url::Url::from_file_path(place.join("penguins"))
         .map_err(|()| Failure::failed(format!("{} is not an absolute path", place.display())))?;
-    Ok(Repository { url: url.to_string(), sha })
+    Ok(Repository {
+        url: url.to_string(),
+        sha,
+    })
 }
 
 fn home() -> Result<PathBuf, Failure> {
-    let program = std::env::current_exe().map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
     let folder = program.parent().unwrap_or_else(|| Path::new("."));
     Ok(folder.join("model-repository"))
 }
@@ -62,7 +69,9 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     for entry in entries {
         let entry = entry.map_err(|error| cannot("read", from, &error))?;
         let target = to.join(entry.file_name());
-        let kind = entry.file_type().map_err(|error| cannot("read", &entry.path(), &error))?;
+        let kind = entry
+            .file_type()
+            .map_err(|error| cannot("read", &entry.path(), &error))?;
         if kind.is_dir() {
             copy(&entry.path(), &target)?;
         } else {
@@ -80,7 +89,14 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
 fn git(folder: &Path, arguments: &[&str]) -> Result<String, Failure> {
     let output = Command::new("git")
         .current_dir(folder)
-        .args(["-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false"])
+        .args([
+            "-c",
+            "core.autocrlf=false",
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "commit.gpgsign=false",
+        ])
         .args(arguments)
         .env_remove("GIT_DIR")
         .env_remove("GIT_WORK_TREE")
@@ -100,7 +116,11 @@ fn git(folder: &Path, arguments: &[&str]) -> Result<String, Failure> {
         .map_err(|error| Failure::failed(format!("cannot run git ({error}): install it")))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(Failure::failed(format!("git {} failed: {}", arguments.join(" "), said.trim())));
+        return Err(Failure::failed(format!(
+            "git {} failed: {}",
+            arguments.join(" "),
+            said.trim()
+        )));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -36,7 +36,9 @@ pub struct Connected {
 /// Wrong flags, or a service that cannot be reached or refuses the login.
 pub async fn connect(flags: &Connection) -> Result<Connected, Failure> {
     match (flags.engine, &flags.kubeflow_url) {
-        (EngineName::Local, Some(_)) => Err(Failure::usage("--engine local needs no server: leave --kubeflow-url out")),
+        (EngineName::Local, Some(_)) => Err(Failure::usage(
+            "--engine local needs no server: leave --kubeflow-url out",
+        )),
         (EngineName::Local, None) => local(flags),
         (EngineName::KfpV2, Some(url)) => kubeflow(flags, url).await,
         (EngineName::KfpV2, None) => sandbox(flags).await,
@@ -58,17 +60,25 @@ async fn sandbox(flags: &Connection) -> Result<Connected, Failure> {
     say(&format!("started a mocked Kubeflow at {}", sandbox.url()));
     let password = SecretString::from(sandbox.password().to_owned());
     let credentials = Credentials::new(sandbox.username(), password);
-    let uri = flags.mlflow_uri.clone().unwrap_or_else(|| sandbox.mlflow_url().to_owned());
+    let uri = flags
+        .mlflow_uri
+        .clone()
+        .unwrap_or_else(|| sandbox.mlflow_url().to_owned());
     let mlflow = mlflow(&uri, flags)?;
-    let namespace = flags.namespace.clone().unwrap_or_else(|| sandbox.namespace().to_owned());
+    let namespace = flags
+        .namespace
+        .clone()
+        .unwrap_or_else(|| sandbox.namespace().to_owned());
     let engine = kfp_v2(sandbox.url(), credentials, &namespace, flags).await?;
     let builder = Orchestrator::builder().engine(engine).settings(settings(flags, true)?);
     build(builder, Some(mlflow), flags, Some(sandbox), true)
 }
 
 async fn kubeflow(flags: &Connection, url: &str) -> Result<Connected, Failure> {
-    let username =
-        flags.username.clone().ok_or_else(|| Failure::usage("--kubeflow-url needs --username (or KUBEFLOW_USERNAME)"))?;
+    let username = flags
+        .username
+        .clone()
+        .ok_or_else(|| Failure::usage("--kubeflow-url needs --username (or KUBEFLOW_USERNAME)"))?;
     let credentials = Credentials::new(username, password()?);
     let namespace = match &flags.namespace {
         Some(namespace) => namespace.clone(),
@@ -106,7 +116,10 @@ async fn kfp_v2(url: &str, credentials: Credentials, namespace: &str, flags: &Co
     match session.namespaces().await.map_err(Failure::service)?.as_slice() {
         [only] => Ok(KfpV2::new(client, only)),
         [] => Err(Failure::usage("this user owns no namespace: name one with --namespace")),
-        several => Err(Failure::usage(format!("this user has several namespaces, name one with --namespace: {}", several.join(", ")))),
+        several => Err(Failure::usage(format!(
+            "this user has several namespaces, name one with --namespace: {}",
+            several.join(", ")
+        ))),
     }
 }
 
@@ -128,7 +141,13 @@ fn build(
         None => builder,
     };
     let outlives = flags.engine == EngineName::KfpV2 && sandbox.is_none();
-    Ok(Connected { orchestrator: builder.build()?, mlflow, sandbox, on_this_machine, outlives })
+    Ok(Connected {
+        orchestrator: builder.build()?,
+        mlflow,
+        sandbox,
+        on_this_machine,
+        outlives,
+    })
 }
 
 fn settings(flags: &Connection, on_this_machine: bool) -> Result<Settings, Failure> {
@@ -143,7 +162,9 @@ fn settings(flags: &Connection, on_this_machine: bool) -> Result<Settings, Failu
         None if on_this_machine => DatasetStore::folder(path),
         None => DatasetStore::volume("datasets", path),
     };
-    let mut settings = Settings::default().dataset_store(store).allow_local_repositories(on_this_machine);
+    let mut settings = Settings::default()
+        .dataset_store(store)
+        .allow_local_repositories(on_this_machine);
     if on_this_machine {
         // Steps take a second or so; a person is watching.
         // A pod can be evicted and a step started again elsewhere; a process that failed here fails again.
@@ -156,7 +177,10 @@ fn settings(flags: &Connection, on_this_machine: bool) -> Result<Settings, Failu
 }
 
 fn mlflow(uri: &str, flags: &Connection) -> Result<mlflow_client::Client, Failure> {
-    let mut builder = mlflow_client::Client::builder(uri).map_err(Failure::usage)?.credentials_from_env().map_err(Failure::usage)?;
+    let mut builder = mlflow_client::Client::builder(uri)
+        .map_err(Failure::usage)?
+        .credentials_from_env()
+        .map_err(Failure::usage)?;
     if let Some(pem) = ca(flags)? {
         builder = builder.root_certificate_pem(&pem);
     }
@@ -173,7 +197,9 @@ fn ca(flags: &Connection) -> Result<Option<Vec<u8>>, Failure> {
 pub fn login_failure(error: dex_auth::Error) -> Failure {
     use dex_auth::Error;
     match error {
-        Error::Config { .. } | Error::ConnectorRequired { .. } | Error::ConnectorUnknown { .. } => Failure::usage(error),
+        Error::Config { .. } | Error::ConnectorRequired { .. } | Error::ConnectorUnknown { .. } => {
+            Failure::usage(error)
+        }
         error => Failure::service(error),
     }
 }
@@ -190,9 +216,12 @@ pub fn password() -> Result<SecretString, Failure> {
         return Ok(password.into());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("set KUBEFLOW_PASSWORD: there is no terminal to ask for the password"));
+        return Err(Failure::usage(
+            "set KUBEFLOW_PASSWORD: there is no terminal to ask for the password",
+        ));
     }
-    let typed = rpassword::prompt_password("Password: ").map_err(|error| Failure::usage(format!("no password: {error}")))?;
+    let typed =
+        rpassword::prompt_password("Password: ").map_err(|error| Failure::usage(format!("no password: {error}")))?;
     Ok(typed.into())
 }
 
@@ -211,14 +240,22 @@ fn is_loopback(url: &str) -> bool {
 /// When the commit is missing.
 pub fn repository(work: &Work, on_this_machine: bool) -> Result<Repository, Failure> {
     match (&work.git_repository, &work.git_sha) {
-        (Some(url), Some(sha)) => Ok(Repository { url: address(url, on_this_machine), sha: sha.clone() }),
-        (Some(_), None) => Err(Failure::usage("--git-repository needs --git-sha: the full id of a commit (git rev-parse HEAD)")),
-        (None, _) if !on_this_machine => {
-            Err(Failure::usage("name your model's repository: --git-repository URL --git-sha SHA (the bundled one is on this machine only)"))
-        }
+        (Some(url), Some(sha)) => Ok(Repository {
+            url: address(url, on_this_machine),
+            sha: sha.clone(),
+        }),
+        (Some(_), None) => Err(Failure::usage(
+            "--git-repository needs --git-sha: the full id of a commit (git rev-parse HEAD)",
+        )),
+        (None, _) if !on_this_machine => Err(Failure::usage(
+            "name your model's repository: --git-repository URL --git-sha SHA (the bundled one is on this machine only)",
+        )),
         (None, sha) => {
             let bundled = bundled::repository()?;
-            Ok(Repository { sha: sha.clone().unwrap_or(bundled.sha), url: bundled.url })
+            Ok(Repository {
+                sha: sha.clone().unwrap_or(bundled.sha),
+                url: bundled.url,
+            })
         }
     }
 }
@@ -226,7 +263,10 @@ pub fn repository(work: &Work, on_this_machine: bool) -> Result<Repository, Fail
 /// A folder of this machine becomes the address that git knows it by.
 fn address(text: &str, on_this_machine: bool) -> String {
     if on_this_machine && !text.contains("://") {
-        let url = std::fs::canonicalize(text).ok().filter(|path| path.is_dir()).and_then(|path| Url::from_file_path(path).ok());
+        let url = std::fs::canonicalize(text)
+            .ok()
+            .filter(|path| path.is_dir())
+            .and_then(|path| Url::from_file_path(path).ok());
         if let Some(url) = url {
             return url.to_string();
         }

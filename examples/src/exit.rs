@@ -26,7 +26,10 @@ pub struct Failure {
 impl Failure {
     /// An end with this status and message.
     pub fn new(status: Status, message: impl fmt::Display) -> Self {
-        Self { status, message: message.to_string() }
+        Self {
+            status,
+            message: message.to_string(),
+        }
     }
 
     /// Wrong usage.

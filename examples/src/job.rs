@@ -54,7 +54,10 @@ pub async fn follow(mut run: Run) -> Result<RunRecord, Failure> {
 pub fn failed(record: &RunRecord) -> Failure {
     if let Some(failure) = &record.failure {
         if !failure.log.is_empty() {
-            say(&format!("the last lines of the step {}:", failure.step.as_deref().unwrap_or("-")));
+            say(&format!(
+                "the last lines of the step {}:",
+                failure.step.as_deref().unwrap_or("-")
+            ));
             for line in &failure.log {
                 say(&format!("  | {line}"));
             }

@@ -21,7 +21,10 @@ impl Progress {
             if step.state == StepState::Pending || before == Some(step.state) {
                 continue;
             }
-            let seconds = step.seconds.map(|seconds| format!("  {seconds:.1} s")).unwrap_or_default();
+            let seconds = step
+                .seconds
+                .map(|seconds| format!("  {seconds:.1} s"))
+                .unwrap_or_default();
             // A closed terminal is no reason to stop following the run.
             let _ = writeln!(out, "  {:<20} {}{seconds}", step.name, step.state);
         }

@@ -12,7 +12,10 @@ use crate::progress::say;
 macro_rules! with_flags {
     ($request:expr, $work:expr, $connection:expr) => {{
         let (work, connection): (&Work, &Connection) = ($work, $connection);
-        let mut request = $request.dataset_version(&work.dataset_version).split(work.train_split).seed(work.seed);
+        let mut request = $request
+            .dataset_version(&work.dataset_version)
+            .split(work.train_split)
+            .seed(work.seed);
         for (name, value) in &work.environment {
             request = request.env(name, value);
         }
@@ -36,7 +39,9 @@ impl Connected {
     /// When the run would end with this program.
     pub fn allows(&self, output: Output) -> Result<(), Failure> {
         if output.no_wait && !self.outlives {
-            return Err(Failure::usage("--no-wait needs a --kubeflow-url: what runs here ends with this program"));
+            return Err(Failure::usage(
+                "--no-wait needs a --kubeflow-url: what runs here ends with this program",
+            ));
         }
         Ok(())
     }
@@ -66,7 +71,11 @@ impl Connected {
     ) -> Result<EvaluateRequest, Failure> {
         let code = repository(work, self.on_this_machine)?;
         let (name, version) = self.model(work, &code.url, version).await?;
-        Ok(with_flags!(EvaluateRequest::new(code.url, code.sha, name, version), work, connection))
+        Ok(with_flags!(
+            EvaluateRequest::new(code.url, code.sha, name, version),
+            work,
+            connection
+        ))
     }
 
     /// The deployment that the flags ask for, with the default gate.
@@ -81,7 +90,11 @@ impl Connected {
     ) -> Result<DeployRequest, Failure> {
         let code = repository(work, self.on_this_machine)?;
         let (name, version) = self.model(work, &code.url, version).await?;
-        Ok(with_flags!(DeployRequest::new(code.url, code.sha, name, version), work, connection))
+        Ok(with_flags!(
+            DeployRequest::new(code.url, code.sha, name, version),
+            work,
+            connection
+        ))
     }
 
     /// In a mocked Kubeflow that was just started there is no model yet: one is trained.
@@ -95,13 +108,19 @@ impl Connected {
         say("there is no model in this mocked Kubeflow yet: training one first");
         let run = self.orchestrator.train(self.train_request(work, connection)?).await?;
         let record = job::follow(run).await?;
-        if record.state == RunState::Succeeded { Ok(()) } else { Err(job::failed(&record)) }
+        if record.state == RunState::Succeeded {
+            Ok(())
+        } else {
+            Err(job::failed(&record))
+        }
     }
 
     /// Name and version of the model: as named, else the repository's name and the newest version.
     async fn model(&self, work: &Work, repository: &str, version: Option<u64>) -> Result<(String, u64), Failure> {
         let Some(mlflow) = &self.mlflow else {
-            return Err(Failure::usage("name the MLflow where the model is registered: --mlflow-uri URL"));
+            return Err(Failure::usage(
+                "name the MLflow where the model is registered: --mlflow-uri URL",
+            ));
         };
         let name = match &work.model_name {
             Some(name) => name.clone(),
@@ -113,16 +132,22 @@ impl Connected {
         if let Some(version) = version {
             return Ok((name, version));
         }
-        let newest = mlflow.model_versions().newest(&name).await.map_err(|error| match error.is_retryable() {
-            true => Failure::service(error),
-            false => Failure::failed(error),
-        })?;
+        let newest = mlflow
+            .model_versions()
+            .newest(&name)
+            .await
+            .map_err(|error| match error.is_retryable() {
+                true => Failure::service(error),
+                false => Failure::failed(error),
+            })?;
         match newest {
             Some(newest) => {
                 say(&format!("the newest version of {name} is {}", newest.version));
                 Ok((name, newest.version.get()))
             }
-            None => Err(Failure::usage(format!("there is no registered model {name} yet: train one first, or give --model-name"))),
+            None => Err(Failure::usage(format!(
+                "there is no registered model {name} yet: train one first, or give --model-name"
+            ))),
         }
     }
 }

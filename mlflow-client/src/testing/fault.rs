@@ -126,3 +126,34 @@ impl Faults {
         Some(trouble)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_befalls_what_it_was_ordered_for_and_then_is_gone() {
+        let mut faults = Faults::default();
+        faults.add(
+            Fault::status(503)
+                .method("post")
+                .path("log-batch")
+                .times(2)
+                .retry_after(1),
+        );
+        assert_eq!(faults.take("GET", "/runs/log-batch"), None);
+        assert_eq!(faults.take("POST", "/runs/create"), None);
+        for _ in 0..2 {
+            let trouble = faults.take("POST", "/runs/log-batch");
+            assert!(matches!(
+                trouble,
+                Some(Trouble::Status {
+                    status: 503,
+                    retry_after: Some(1),
+                    ..
+                })
+            ));
+        }
+        assert_eq!(faults.take("POST", "/runs/log-batch"), None);
+    }
+}

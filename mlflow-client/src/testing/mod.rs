@@ -27,7 +27,10 @@ mod runs;
 mod schema;
 mod search;
 mod server;
+mod sources;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use fault::Fault;
 pub use server::{MlflowServer, MlflowServerBuilder, Recorded, RunningMlflowServer};

@@ -241,16 +241,27 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
         }
         return logged_model(state, request, name);
     };
-    let raw = raw(request, fields)?;
-    let message = if name == "runs/log-batch" {
+    call(state, name, fields, *handler, &raw(request, fields)?).map(|answer| document(&answer))
+}
+
+/// Reads a request's JSON into a message and handles it.
+fn call(state: &mut State, name: &str, fields: &[Field], handler: Handler, raw: &Json) -> Handled {
+    let message = schema::read(raw, fields)?;
+    if name == "runs/log-batch" {
         // The parts of a batch are looked at once more in the body itself.
-        let message = schema::read(&raw, fields)?;
-        batch::check(&raw)?;
-        message
-    } else {
-        schema::read(&raw, fields)?
-    };
-    handler(state, &message).map(|answer| document(&answer))
+        batch::check(raw)?;
+    }
+    handler(state, &message)
+}
+
+/// Calls a route by its name, as a test without a connection does.
+#[cfg(test)]
+pub(super) fn call_named(state: &mut State, method: &str, name: &str, raw: &Json) -> Handled {
+    let Route(_, _, fields, handler) = ROUTES
+        .iter()
+        .find(|Route(methods, route, ..)| *route == name && methods.contains(&method))
+        .unwrap();
+    call(state, name, fields, *handler, raw)
 }
 
 /// Routes with the id of a logged model in their path.
