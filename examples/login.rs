@@ -18,7 +18,7 @@ struct Arguments {
     /// Address of the Kubeflow.
     #[arg(long)]
     url: String,
-    /// The user. The password comes from KUBEFLOW_PASSWORD or a prompt.
+    /// The user. The password comes from `KUBEFLOW_PASSWORD` or a prompt.
     #[arg(long, env = "KUBEFLOW_USERNAME")]
     username: String,
     /// Login method, where there are several (the connector's id).

@@ -18,6 +18,7 @@ use examples::flags::Connection;
 use examples::job::interrupts;
 use examples::progress::say;
 use examples::{bundled, connect};
+use orchestrator_core::testing::Sandbox;
 
 /// Offers train, evaluate and deploy over HTTP.
 #[derive(Debug, Parser)]
@@ -50,16 +51,18 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         .local_addr()
         .map_err(|error| Failure::failed(format!("cannot tell the address: {error}")))?;
     let connected = connect::connect(&arguments.connection).await?;
-    let mut line = serde_json::json!({
+    let repository = if connected.on_this_machine {
+        Some(bundled::repository()?)
+    } else {
+        None
+    };
+    let line = serde_json::json!({
         "url": format!("http://{address}"),
-        "mlflow_url": connected.sandbox.as_ref().map(|sandbox| sandbox.mlflow_url()),
+        "mlflow_url": connected.sandbox.as_ref().map(Sandbox::mlflow_url),
+        "git_repository": repository.as_ref().map(|repository| &repository.url),
+        "git_sha": repository.as_ref().map(|repository| &repository.sha),
+        "dataset_versions": repository.as_ref().map(|_| ["v1", "v2"]),
     });
-    if connected.on_this_machine {
-        let repository = bundled::repository()?;
-        line["git_repository"] = repository.url.into();
-        line["git_sha"] = repository.sha.into();
-        line["dataset_versions"] = serde_json::json!(["v1", "v2"]);
-    }
     let mut out = std::io::stdout();
     writeln!(out, "{line}")
         .and_then(|()| out.flush())

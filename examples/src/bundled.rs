@@ -40,13 +40,12 @@ pub fn repository() -> Result<Repository, Failure> {
     )?;
     let sha = git(&work, &["rev-parse", "HEAD"])?;
     let place = home.join(&sha);
-    if !place.exists() {
-        // Somebody else may have been quicker with the very same content.
-        if let Err(error) = std::fs::rename(scratch.path(), &place) {
-            if !place.exists() {
-                return Err(cannot("write to", &place, &error));
-            }
-        }
+    // Somebody else may have been quicker with the very same content.
+    if !place.exists()
+        && let Err(error) = std::fs::rename(scratch.path(), &place)
+        && !place.exists()
+    {
+        return Err(cannot("write to", &place, &error));
     }
     let url = url::Url::from_file_path(place.join("penguins"))
         .map_err(|()| Failure::failed(format!("{} is not an absolute path", place.display())))?;

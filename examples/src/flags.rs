@@ -32,7 +32,7 @@ pub struct Connection {
     /// Address of a Kubeflow; without it a mocked one is started on loopback.
     #[arg(long, value_name = "URL")]
     pub kubeflow_url: Option<String>,
-    /// User at that Kubeflow. The password comes from KUBEFLOW_PASSWORD or a prompt.
+    /// User at that Kubeflow. The password comes from `KUBEFLOW_PASSWORD` or a prompt.
     #[arg(long, env = "KUBEFLOW_USERNAME", requires = "kubeflow_url")]
     pub username: Option<String>,
     /// Login method, where there are several (the connector's id).
@@ -44,7 +44,7 @@ pub struct Connection {
     /// Namespace in which runs live.
     #[arg(long)]
     pub namespace: Option<String>,
-    /// Address of MLflow. Also read from MLFLOW_TRACKING_URI.
+    /// Address of MLflow. Also read from `MLFLOW_TRACKING_URI`.
     #[arg(long, value_name = "URL", env = "MLFLOW_TRACKING_URI")]
     pub mlflow_uri: Option<String>,
     /// Address of MLflow as the steps reach it, if it is another one.

@@ -3,7 +3,7 @@
 use orchestrator_core::{DeployRequest, EvaluateRequest, RunState, TrainRequest};
 
 use crate::connect::{Connected, repository};
-use crate::exit::Failure;
+use crate::exit::{Failure, Status};
 use crate::flags::{Connection, Output, Work};
 use crate::job;
 use crate::progress::say;
@@ -132,14 +132,14 @@ impl Connected {
         if let Some(version) = version {
             return Ok((name, version));
         }
-        let newest = mlflow
-            .model_versions()
-            .newest(&name)
-            .await
-            .map_err(|error| match error.is_retryable() {
-                true => Failure::service(error),
-                false => Failure::failed(error),
-            })?;
+        let newest = mlflow.model_versions().newest(&name).await.map_err(|error| {
+            let status = if error.is_retryable() {
+                Status::Service
+            } else {
+                Status::Failed
+            };
+            Failure::new(status, error)
+        })?;
         match newest {
             Some(newest) => {
                 say(&format!("the newest version of {name} is {}", newest.version));

@@ -43,7 +43,7 @@ fn step<'a>(workflow: &'a Workflow, name: &str) -> &'a Step {
 
 #[test]
 fn train_fetches_splits_trains_measures_and_registers() {
-    let workflow = build(&Settings::default(), true, |kit| train(kit));
+    let workflow = build(&Settings::default(), true, train);
     assert_eq!(
         names(&workflow),
         ["fetch-code", "fetch-dataset", "split", "train", "evaluate", "register"]
@@ -53,7 +53,7 @@ fn train_fetches_splits_trains_measures_and_registers() {
 
 #[test]
 fn without_a_record_nothing_is_registered() {
-    let workflow = build(&Settings::default(), false, |kit| train(kit));
+    let workflow = build(&Settings::default(), false, train);
     assert_eq!(
         names(&workflow),
         ["fetch-code", "fetch-dataset", "split", "train", "evaluate"]
@@ -77,7 +77,7 @@ fn evaluate_and_deploy_measure_both_versions_on_the_same_rows() {
 fn values_of_callers_never_become_part_of_a_program() {
     let gate = DeployRequest::new("https://git.example.com/r", "a".repeat(40), "m", 1).gate;
     for workflow in [
-        build(&Settings::default(), true, |kit| train(kit)),
+        build(&Settings::default(), true, train),
         build(&Settings::default(), true, |kit| deploy(kit, 1, &gate)),
     ] {
         for step in workflow.steps.iter().chain(&workflow.exit_step) {
@@ -98,7 +98,7 @@ fn values_of_callers_never_become_part_of_a_program() {
 #[test]
 fn no_program_holds_two_braces_in_a_row() {
     let workflow = build(&Settings::default(), true, |kit| deploy(kit, 1, &Gate::default()));
-    let others = build(&Settings::default(), true, |kit| train(kit));
+    let others = build(&Settings::default(), true, train);
     for step in workflow.steps.iter().chain(&others.steps).chain(&workflow.exit_step) {
         for word in &step.command {
             if let Word::Text(text) = word {
@@ -114,7 +114,7 @@ fn the_callers_environment_reaches_only_the_repositorys_own_code() {
         name: "git".into(),
         key: "token".into(),
     });
-    let workflow = build(&settings, true, |kit| train(kit));
+    let workflow = build(&settings, true, train);
     let with = |variable: &str| -> Vec<&str> {
         workflow
             .steps
@@ -130,7 +130,7 @@ fn the_callers_environment_reaches_only_the_repositorys_own_code() {
 
 #[test]
 fn the_dataset_volume_is_mounted_where_data_is_fetched_and_nowhere_else() {
-    let workflow = build(&Settings::default(), true, |kit| train(kit));
+    let workflow = build(&Settings::default(), true, train);
     let mounted: Vec<_> = workflow
         .steps
         .iter()
@@ -140,7 +140,7 @@ fn the_dataset_volume_is_mounted_where_data_is_fetched_and_nowhere_else() {
     assert_eq!(mounted, ["fetch-dataset"]);
     let settings = Settings::default().dataset_store(DatasetStore::folder("/data"));
     assert!(
-        build(&settings, true, |kit| train(kit))
+        build(&settings, true, train)
             .steps
             .iter()
             .all(|step| step.volumes.is_empty())

@@ -164,8 +164,8 @@ impl SandboxBuilder {
         let mlflow_running = mlflow.start().await;
         let kfp_url = format!("{}/pipeline", gateway.url().trim_end_matches('/'));
         Ok(Sandbox {
-            kfp_direct_url: kfp_direct.url().to_string(),
-            mlflow_url: mlflow_running.url().to_string(),
+            kfp_direct_url: kfp_direct.url().clone(),
+            mlflow_url: mlflow_running.url().clone(),
             gateway,
             kfp,
             mlflow,

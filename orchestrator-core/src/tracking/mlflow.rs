@@ -79,22 +79,22 @@ impl MlflowTracker {
 impl Tracker for MlflowTracker {
     async fn start(&self, start: &TrackingStart) -> Result<TrackingRun, TrackingError> {
         let experiment = self.experiment(&start.experiment).await?;
-        let run_id = match self.find(&experiment, &start.operation_id).await? {
-            Some(run_id) => run_id,
-            None => {
-                let mut create = CreateRun::new(experiment.clone())
-                    .run_name(&start.name)
-                    .start_time(Timestamp::now())
-                    .tag(OPERATION_TAG, &start.operation_id)
-                    .tag(tags::SOURCE_NAME, &start.git_repository)
-                    .tag(tags::SOURCE_TYPE, "PROJECT")
-                    .tag(tags::GIT_COMMIT, &start.git_sha)
-                    .tag(tags::GIT_REPOSITORY_URL, &start.git_repository);
-                for (name, value) in &start.tags {
-                    create = create.tag(name, value);
-                }
-                self.client.runs().create(create).await.map_err(error)?.info.run_id
+        let known = self.find(&experiment, &start.operation_id).await?;
+        let run_id = if let Some(run_id) = known {
+            run_id
+        } else {
+            let mut create = CreateRun::new(experiment.clone())
+                .run_name(&start.name)
+                .start_time(Timestamp::now())
+                .tag(OPERATION_TAG, &start.operation_id)
+                .tag(tags::SOURCE_NAME, &start.git_repository)
+                .tag(tags::SOURCE_TYPE, "PROJECT")
+                .tag(tags::GIT_COMMIT, &start.git_sha)
+                .tag(tags::GIT_REPOSITORY_URL, &start.git_repository);
+            for (name, value) in &start.tags {
+                create = create.tag(name, value);
             }
+            self.client.runs().create(create).await.map_err(error)?.info.run_id
         };
         // The same parameters again are no error to MLflow.
         let parameters = start

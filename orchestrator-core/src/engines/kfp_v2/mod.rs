@@ -154,7 +154,7 @@ impl Engine for KfpV2 {
 
     async fn submit(&self, submission: &Submission) -> Result<(), EngineError> {
         let document = compile::document(&submission.workflow)?;
-        let turn = self.turns().entry(submission.run_id.clone()).or_default().clone();
+        let turn = Arc::clone(self.turns().entry(submission.run_id.clone()).or_default());
         let result = {
             let _mine = turn.lock().await;
             self.submit_once(submission, document).await
@@ -338,8 +338,7 @@ fn error(failure: kfp_client::Error) -> EngineError {
     };
     let retryable = failure.is_retryable();
     let kind = match &failure {
-        Kfp::Middleware(_) => Kind::Refused,
-        Kfp::Unauthenticated(_) | Kfp::PermissionDenied(_) | Kfp::LoginPage(_) => Kind::Refused,
+        Kfp::Middleware(_) | Kfp::Unauthenticated(_) | Kfp::PermissionDenied(_) | Kfp::LoginPage(_) => Kind::Refused,
         Kfp::Connect(_) | Kfp::Timeout(_) | Kfp::Interrupted(_) | Kfp::Unavailable(_) | Kfp::RateLimited(_) => {
             Kind::Unreachable
         }
