@@ -4,6 +4,7 @@
 """
 
 import os
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -23,21 +24,26 @@ import kfp  # noqa: E402
 import mlflow  # noqa: E402
 
 SUCCEEDED = "SUCCEEDED"
+# A real MLflow server, if there is one.
+REAL = os.environ.get("MLFLOW_TEST_URI")
 
 
 class AsTheClientsSeeIt:
     """One trained model in a sandbox of one release."""
 
     flags = ()
+    mlflow_uri = None
 
     @classmethod
     def setUpClass(cls):
         cls.box = harness.sandbox(*cls.flags)
         cls.addClassCleanup(cls.box.stop)
-        done = harness.run("train", *cls.box.flags(), "--param", "epochs=5", "--report", "json", password=cls.box.password)
+        uri = cls.mlflow_uri or cls.box.mlflow_url
+        cls.reached = [*cls.box.flags(mlflow=False), "--mlflow-uri", uri]
+        done = harness.run("train", *cls.reached, "--param", "epochs=5", "--report", "json", password=cls.box.password)
         assert done.status == 0, str(done)
         cls.report = done.report
-        cls.mlflow = mlflow.MlflowClient(tracking_uri=cls.box.mlflow_url, registry_uri=cls.box.mlflow_url)
+        cls.mlflow = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
         cls.tracked = cls.mlflow.get_run(cls.report["mlflow_run_id"])
 
     def kfp(self):
@@ -119,6 +125,34 @@ class Release19(AsTheClientsSeeIt, unittest.TestCase):
 
 class Release18(AsTheClientsSeeIt, unittest.TestCase):
     flags = ("--release", "1.8")
+
+
+if REAL:
+
+    class RealMlflow(AsTheClientsSeeIt, unittest.TestCase):
+        """The same, recorded by a real MLflow server."""
+
+        mlflow_uri = REAL
+
+        def test_evaluate_and_deploy(self):
+            for name in ("evaluate", "deploy"):
+                done = harness.run(name, *self.reached, "--report", "json", password=self.box.password)
+                self.assertEqual(done.status, 0, str(done))
+            version = self.mlflow.get_model_version_by_alias(done.report["model_name"], "champion").version
+            self.assertEqual(str(version), str(done.report["model_version"]))
+
+
+class MlflowClientAgainstTheFake(unittest.TestCase):
+    """What the official client does with a real server it does with the fake, too."""
+
+    def test_drive(self):
+        with harness.sandbox("--simulate") as box:
+            drive = os.path.join(harness.ROOT, "mlflow-client", "tests", "python", "drive.py")
+            done = subprocess.run(
+                [sys.executable, drive, box.mlflow_url], capture_output=True, text=True, timeout=300,
+                stdin=subprocess.DEVNULL, env=harness.environment(),
+            )
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 class SessionsThatEndDuringTheRun(unittest.TestCase):
