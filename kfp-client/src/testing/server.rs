@@ -93,6 +93,12 @@ impl KfpServer {
         &self.guard.0
     }
 
+    /// Ends what still runs, with all its processes, and removes the temporary folder. Happens by itself when the last
+    /// handle is dropped; to be called where a handle may outlive its use, as one that a server of another kind holds.
+    pub fn shutdown(&self) {
+        self.guard.0.engine.shutdown();
+    }
+
     /// The UI server in front of this API server, as a gateway reaches it.
     pub fn ui(&self) -> KfpUi {
         KfpUi::new(self.clone())

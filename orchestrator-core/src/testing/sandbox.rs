@@ -176,6 +176,13 @@ impl SandboxBuilder {
     }
 }
 
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // The gateway's server holds a handle as well, and lets go of it at some later time, if at all.
+        self.kfp.shutdown();
+    }
+}
+
 impl Sandbox {
     /// Begins with the defaults.
     pub fn builder() -> SandboxBuilder {

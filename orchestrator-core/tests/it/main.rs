@@ -16,5 +16,7 @@ mod engine_local;
 mod http;
 #[cfg(feature = "local")]
 mod model_repository;
+#[cfg(all(feature = "local", feature = "testing"))]
+mod workflows_kubeflow;
 #[cfg(feature = "local")]
 mod workflows_local;
