@@ -18,9 +18,6 @@ use crate::{
     Workflow,
 };
 
-/// Tag under which a tracker finds the record of a run again.
-pub(crate) const OPERATION_TAG: &str = "orchestrator.operation_id";
-
 /// Accepts train, evaluate and deploy requests. A cheap handle: clones share everything.
 ///
 /// ```no_run

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use mlflow_client::{Client, CreateRun, ExperimentId, LogBatch, RunId, RunStatus, SearchRuns, UpdateRun, tags};
 
 use super::{Tracker, TrackingError, TrackingResults, TrackingRun, TrackingStart};
-use crate::orchestrator::OPERATION_TAG;
 use crate::{EnvValue, RunState};
+
+/// Tag by which the run of an operation is found again.
+const OPERATION_TAG: &str = "orchestrator.operation_id";
 
 /// Keeps the record of runs in MLflow: an experiment for each model, a run for each operation.
 ///
