@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dex_auth::{Credentials, Session};
-use examples::connect::{login_failure, password};
+use dex_auth::Credentials;
+use examples::connect::{login_failure, password, session};
 use examples::exit::{Failure, end};
 use secrecy::ExposeSecret;
 
@@ -36,23 +36,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut builder = Session::builder(&arguments.url)
-        .map_err(Failure::usage)?
-        .credentials(Credentials::new(arguments.username, password()?));
-    if let Some(connector) = arguments.connector {
-        builder = builder.connector(connector);
-    }
-    if let Some(path) = arguments.ca_file {
-        let pem =
-            std::fs::read(&path).map_err(|error| Failure::usage(format!("--ca-file {}: {error}", path.display())))?;
-        builder = builder.root_certificate_pem(&pem);
-    }
-    let cookie = builder
-        .build()
-        .map_err(Failure::usage)?
-        .login()
-        .await
-        .map_err(login_failure)?;
+    let credentials = Credentials::new(arguments.username, password()?);
+    let session = session(
+        &arguments.url,
+        credentials,
+        arguments.connector.as_deref(),
+        arguments.ca_file.as_deref(),
+    )?;
+    let cookie = session.login().await.map_err(login_failure)?;
     let line = serde_json::json!({
         "kind": "cookie",
         "name": cookie.name(),

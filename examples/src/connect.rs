@@ -1,6 +1,7 @@
 //! Turns the flags into an orchestrator: a mocked Kubeflow of its own, a real one, or processes of this machine.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::Duration;
 
 use dex_auth::{Credentials, Session};
@@ -97,14 +98,7 @@ async fn kubeflow(flags: &Connection, url: &str) -> Result<Connected, Failure> {
 
 /// Logs in and finds the namespace, if none was named.
 async fn kfp_v2(url: &str, credentials: Credentials, namespace: &str, flags: &Connection) -> Result<KfpV2, Failure> {
-    let mut session = Session::builder(url).map_err(Failure::usage)?.credentials(credentials);
-    if let Some(connector) = &flags.connector {
-        session = session.connector(connector);
-    }
-    if let Some(pem) = ca(flags)? {
-        session = session.root_certificate_pem(&pem);
-    }
-    let session = session.build().map_err(Failure::usage)?;
+    let session = session(url, credentials, flags.connector.as_deref(), flags.ca_file.as_deref())?;
     session.login().await.map_err(login_failure)?;
     let base = format!("{}/pipeline", url.trim_end_matches('/'));
     let client = kfp_client::Client::builder(&base)
@@ -181,16 +175,36 @@ fn mlflow(uri: &str, flags: &Connection) -> Result<mlflow_client::Client, Failur
         .map_err(Failure::usage)?
         .credentials_from_env()
         .map_err(Failure::usage)?;
-    if let Some(pem) = ca(flags)? {
+    if let Some(pem) = ca(flags.ca_file.as_deref())? {
         builder = builder.root_certificate_pem(&pem);
     }
     builder.build().map_err(Failure::usage)
 }
 
-fn ca(flags: &Connection) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(path) = &flags.ca_file else { return Ok(None) };
+fn ca(file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(path) = file else { return Ok(None) };
     let pem = std::fs::read(path).map_err(|error| Failure::usage(format!("--ca-file {}: {error}", path.display())))?;
     Ok(Some(pem))
+}
+
+/// A session that is not logged in yet.
+///
+/// # Errors
+/// When the address or the file with certificates cannot be used.
+pub fn session(
+    url: &str,
+    credentials: Credentials,
+    connector: Option<&str>,
+    ca_file: Option<&Path>,
+) -> Result<Session, Failure> {
+    let mut builder = Session::builder(url).map_err(Failure::usage)?.credentials(credentials);
+    if let Some(connector) = connector {
+        builder = builder.connector(connector);
+    }
+    if let Some(pem) = ca(ca_file)? {
+        builder = builder.root_certificate_pem(&pem);
+    }
+    builder.build().map_err(Failure::usage)
 }
 
 /// Why a login failed: a wrong address or setting is the user's turn, everything else the service's.
