@@ -101,7 +101,7 @@ impl KfpServer {
 
     /// The UI server in front of this API server, as a gateway reaches it.
     pub fn ui(&self) -> KfpUi {
-        KfpUi::new(self.clone())
+        KfpUi::new(Arc::clone(self.core()))
     }
 
     /// Starts a server on a free port of the loopback interface.
@@ -239,7 +239,7 @@ impl Core {
         (!silent).then_some(response)
     }
 
-    fn respond(self: &Arc<Self>, request: &Request) -> ResponseTemplate {
+    pub(super) fn respond(self: &Arc<Self>, request: &Request) -> ResponseTemplate {
         self.handle(request)
             .unwrap_or_else(|| Refusal::silence().response(self.settings.generation))
     }

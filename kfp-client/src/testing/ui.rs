@@ -1,23 +1,34 @@
 //! The UI server in front of the API server.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use wiremock::{Request, Respond, ResponseTemplate};
 
 use super::call::Call;
-use super::server::KfpServer;
+use super::context::Core;
 
 /// The fake of `ml-pipeline-ui`, through which a full Kubeflow reaches the API.
 ///
 /// It passes `/apis/v1beta1` and `/apis/v2beta1` on, answers health in its own way, refuses what only the persistence
 /// agent may call, and serves pod logs and artifacts. Paths may carry the prefix `/pipeline` or not.
-#[derive(Debug, Clone)]
+///
+/// It keeps no steps alive: those end with the last handle of the [`KfpServer`](super::KfpServer), whenever the server
+/// that this is mounted on lets go of it.
+#[derive(Clone)]
 pub struct KfpUi {
-    kfp: KfpServer,
+    core: Arc<Core>,
 }
 
 impl KfpUi {
-    pub(super) fn new(kfp: KfpServer) -> Self {
-        Self { kfp }
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+impl std::fmt::Debug for KfpUi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KfpUi").field(&self.core.settings).finish()
     }
 }
 
@@ -40,7 +51,7 @@ impl Respond for KfpUi {
             ["apis", "v1beta1" | "v2beta1", "runs", last] if last.ends_with(":reportMetrics") => {
                 text(403, "endpoint is not proxied")
             }
-            ["apis", "v1beta1" | "v2beta1", ..] => self.kfp.respond(request),
+            ["apis", "v1beta1" | "v2beta1", ..] => self.core.respond(request),
             ["k8s", "pod", "logs"] => self.logs(&call),
             ["artifacts", "get"] => self.artifact(&call),
             ["" | "index.html"] => {
@@ -53,7 +64,7 @@ impl Respond for KfpUi {
 
 impl KfpUi {
     fn health(&self) -> ResponseTemplate {
-        let settings = &self.kfp.core().settings;
+        let settings = &self.core.settings;
         let tag = settings.generation.tag();
         let mut body = json!({
             "buildDate": "unknown", "frontendCommitHash": "unknown", "frontendTagName": tag, "apiServerReady": true,
@@ -72,7 +83,7 @@ impl KfpUi {
         if pod.is_empty() {
             return text(400, "podname argument is required");
         }
-        let core = self.kfp.core();
+        let core = &self.core;
         let namespace = call.query("podnamespace");
         let run = call.query("runid");
         {
@@ -108,7 +119,7 @@ impl KfpUi {
     /// Artifacts are files below the work folder, and nothing else is served.
     fn artifact(&self, call: &Call) -> ResponseTemplate {
         let key = std::path::PathBuf::from(call.query("key"));
-        let Ok(root) = self.kfp.work_dir().and_then(std::fs::canonicalize) else {
+        let Ok(root) = self.core.engine.work_dir().and_then(std::fs::canonicalize) else {
             return text(404, "Not Found");
         };
         match std::fs::canonicalize(root.join(key)) {

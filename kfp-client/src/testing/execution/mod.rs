@@ -15,6 +15,7 @@ mod workflow;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -56,6 +57,8 @@ pub(super) struct Engine {
     /// By run id; more than one if an id was posted more than once.
     workflows: Mutex<BTreeMap<String, Vec<Arc<Workflow>>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Set once and for all: a request that comes late starts nothing and makes no folder again.
+    ended: AtomicBool,
 }
 
 /// Where run folders live.
@@ -84,6 +87,7 @@ impl Engine {
             simulations: Mutex::default(),
             workflows: Mutex::default(),
             threads: Mutex::default(),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -94,6 +98,9 @@ impl Engine {
             Folder::Temporary(held) => {
                 let mut held = lock(held);
                 if held.is_none() {
+                    if self.ended.load(Ordering::SeqCst) {
+                        return Err(std::io::Error::other("the server has ended"));
+                    }
                     *held = Some(tempfile::Builder::new().prefix("kfp-").tempdir()?);
                 }
                 Ok(held.as_ref().map(|dir| dir.path().to_owned()).unwrap_or_default())
@@ -119,6 +126,9 @@ impl Engine {
 
     fn spawn(&self, core: &Arc<Core>, workflow: Arc<Workflow>) {
         let mut threads = lock(&self.threads);
+        if self.ended.load(Ordering::SeqCst) {
+            return;
+        }
         threads.retain(|thread| !thread.is_finished());
         let core = Arc::clone(core);
         let builder = std::thread::Builder::new().name("kfp-workflow".to_owned());
@@ -207,12 +217,16 @@ impl Engine {
 
     /// Ends everything, and waits for it, though not for ever.
     pub(super) fn shutdown(&self) {
+        let threads = {
+            let mut threads = lock(&self.threads);
+            self.ended.store(true, Ordering::SeqCst);
+            std::mem::take(&mut *threads)
+        };
         for workflow in lock(&self.workflows).values().flatten() {
             workflow.abandon();
         }
         self.slots.close();
         let deadline = Instant::now() + Duration::from_secs(5);
-        let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {
             while !thread.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
