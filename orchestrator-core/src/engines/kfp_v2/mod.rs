@@ -77,6 +77,21 @@ impl KfpV2 {
         Ok(id)
     }
 
+    /// A run of the v2beta1 API says its experiment, and only that says the namespace.
+    async fn namespace_of(&self, run: &Run) -> Result<String, EngineError> {
+        let known = self
+            .experiments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .find_map(|((namespace, _), id)| (*id == run.experiment_id).then(|| namespace.clone()));
+        if let Some(namespace) = known {
+            return Ok(namespace);
+        }
+        let experiment = self.client.experiments().get(&run.experiment_id).await.map_err(error)?;
+        Ok(experiment.namespace)
+    }
+
     fn turns(&self) -> MutexGuard<'_, HashMap<EngineRunId, Arc<tokio::sync::Mutex<()>>>> {
         self.submitting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,9 +232,10 @@ impl Engine for KfpV2 {
         let Some(task) = task_of(step, tasks) else {
             return Ok(LogTail::default());
         };
+        let namespace = self.namespace_of(&record).await?;
         let mut log = String::new();
         for pod in pods(task, tasks) {
-            let mut request = PodLogRequest::new(pod, &self.namespace).run_id(RunId::new(run.as_str()));
+            let mut request = PodLogRequest::new(pod, &namespace).run_id(RunId::new(run.as_str()));
             if let Some(created) = record.created_at {
                 request = request.created_at(created);
             }
