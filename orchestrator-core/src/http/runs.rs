@@ -1,7 +1,7 @@
 //! `GET /runs`, `/runs/{id}`, `POST /runs/{id}/cancel`.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -34,19 +34,29 @@ pub(super) async fn list(
     }))
 }
 
+/// An id that is not even text is one that no run has.
+fn known(id: Result<Path<RunId>, PathRejection>) -> Result<RunId, Problem> {
+    id.map(|Path(id)| id).map_err(|error| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no such run: {}", error.body_text()),
+        )
+    })
+}
+
 pub(super) async fn get(
     State(orchestrator): State<Orchestrator>,
-    Path(id): Path<String>,
+    id: Result<Path<RunId>, PathRejection>,
 ) -> Result<Json<RunReport>, Problem> {
-    Ok(Json(orchestrator.run(&RunId::from(id.as_str())).await?.into()))
+    Ok(Json(orchestrator.run(&known(id)?).await?.into()))
 }
 
 pub(super) async fn cancel(
     State(orchestrator): State<Orchestrator>,
-    Path(id): Path<String>,
+    id: Result<Path<RunId>, PathRejection>,
 ) -> Result<(StatusCode, Json<RunReport>), Problem> {
     Ok((
         StatusCode::ACCEPTED,
-        Json(orchestrator.cancel(&RunId::from(id.as_str())).await?.into()),
+        Json(orchestrator.cancel(&known(id)?).await?.into()),
     ))
 }

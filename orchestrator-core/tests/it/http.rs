@@ -122,6 +122,8 @@ async fn what_is_wrong_is_a_problem_with_every_field() {
         ("GET", "/train", None, 405),
         ("GET", "/runs/nothing", None, 404),
         ("POST", "/runs/nothing/cancel", None, 404),
+        ("GET", "/runs/%ff", None, 404),
+        ("POST", "/runs/%ff/cancel", None, 404),
         ("GET", "/runs?limit=x", None, 400),
         ("GET", "/nothing", None, 404),
     ];
