@@ -171,7 +171,7 @@ fn parameter(name: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn namespace_name(text: &str) -> Result<(), String> {
+pub(crate) fn namespace_name(text: &str) -> Result<(), String> {
     let good = !text.is_empty()
         && text.len() <= 63
         && !text.starts_with('-')

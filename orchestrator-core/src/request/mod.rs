@@ -11,6 +11,8 @@ pub use evaluate::EvaluateRequest;
 pub use train::TrainRequest;
 
 pub(crate) use common::ValidCommon;
+#[cfg(feature = "testing")]
+pub(crate) use common::namespace_name;
 
 /// Which of the standard workflows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

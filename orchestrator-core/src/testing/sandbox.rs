@@ -7,6 +7,8 @@ use dex_auth::testing::{Gateway, Release};
 use kfp_client::testing::{Execution, Generation, KfpServer, RunningKfpServer};
 use mlflow_client::testing::{MlflowServer, RunningMlflowServer};
 
+use crate::request::namespace_name;
+
 /// A mocked Kubeflow on loopback: a gateway with Dex behind it, the Kubeflow Pipelines UI and API behind the gateway,
 /// the API also directly, and MLflow. It ends when it is dropped, with every step that still runs.
 ///
@@ -62,6 +64,14 @@ pub enum SandboxError {
         port: u16,
         /// Why not.
         source: std::io::Error,
+    },
+    /// No cluster could have a namespace of this name.
+    #[error("the namespace {namespace:?} {detail}")]
+    Namespace {
+        /// The name.
+        namespace: String,
+        /// What is wrong with it.
+        detail: String,
     },
 }
 
@@ -132,8 +142,12 @@ impl SandboxBuilder {
     /// Starts everything, on loopback only.
     ///
     /// # Errors
-    /// [`SandboxError::Listen`] if the port is taken.
+    /// [`SandboxError::Listen`] if the port is taken, [`SandboxError::Namespace`] for a name that cannot be one.
     pub async fn start(self) -> Result<Sandbox, SandboxError> {
+        if let Err(detail) = namespace_name(&self.namespace) {
+            let namespace = self.namespace;
+            return Err(SandboxError::Namespace { namespace, detail });
+        }
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let listener = TcpListener::bind(address).map_err(|source| SandboxError::Listen {
             port: self.port,
