@@ -72,16 +72,25 @@ pub(crate) async fn follow(inner: Arc<Inner>, run: Arc<Followed>) {
     let deadline = Instant::now() + inner.settings.run_timeout;
     let mut overdue = false;
     let mut refusals = 0;
+    let mut outage = None;
     let mut pause = inner.settings.poll_interval;
     let end = loop {
         match inner.engine.describe(&engine_run, &run.workflow).await {
             Ok(status) if status.state.is_final() => break Ok(settle(&inner, &run, status).await),
             Ok(status) => {
-                (refusals, pause) = (0, inner.settings.poll_interval);
+                (refusals, outage, pause) = (0, None, inner.settings.poll_interval);
                 observe(&inner, &run, &status).await;
             }
             Err(error) if error.is_retryable() => {
                 tracing::warn!(run = %id, %error, "the run cannot be seen for now");
+                match outage {
+                    None => {
+                        outage = Some(Instant::now());
+                        warn(&inner, &run, format!("the run could not be seen for a while: {error}")).await;
+                    }
+                    Some(since) if since.elapsed() >= inner.settings.outage_limit => break Err(error),
+                    Some(_) => {}
+                }
                 pause = (pause * 2)
                     .min(Duration::from_secs(60))
                     .max(inner.settings.poll_interval);
@@ -127,6 +136,17 @@ async fn observe(inner: &Inner, run: &Followed, status: &EngineRunStatus) {
         }
         run.record.send_replace(record);
     }
+}
+
+/// Whoever waits must learn why nothing happens.
+async fn warn(inner: &Inner, run: &Followed, warning: String) {
+    let _writing = run.writing.lock().await;
+    let mut record = run.snapshot();
+    record.warnings.push(warning);
+    if let Err(error) = inner.save(&mut record).await {
+        tracing::error!(run = %record.id, %error, "the state of the run could not be recorded");
+    }
+    run.record.send_replace(record);
 }
 
 /// Engines report steps after the run they belong to; waits for them a little.

@@ -63,6 +63,8 @@ pub struct Settings {
     pub retries: u32,
     /// Longest time a run is followed; it is cancelled afterwards. Default 24 hours.
     pub run_timeout: Duration,
+    /// Longest time an engine may be out of reach before a run is no longer followed. Default 1 hour.
+    pub outage_limit: Duration,
     /// Time between two looks at a run. Default 2 seconds.
     pub poll_interval: Duration,
     /// Whether requests may name `file:///` repositories. Default no; for steps that run on this machine.
@@ -84,6 +86,7 @@ impl Default for Settings {
             step_timeout: Duration::from_secs(1800),
             retries: 2,
             run_timeout: Duration::from_secs(24 * 3600),
+            outage_limit: Duration::from_secs(3600),
             poll_interval: Duration::from_secs(2),
             allow_local_repositories: false,
             champion_alias: "champion".to_owned(),
@@ -117,6 +120,13 @@ impl Settings {
     #[must_use]
     pub fn run_timeout(mut self, timeout: Duration) -> Self {
         self.run_timeout = timeout;
+        self
+    }
+
+    /// Sets the longest time an engine may be out of reach before a run is no longer followed.
+    #[must_use]
+    pub fn outage_limit(mut self, limit: Duration) -> Self {
+        self.outage_limit = limit;
         self
     }
 
