@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use examples::exit::{Failure, end};
 use examples::flags::{Connection, Output, Work};
-use examples::{connect, job};
+use examples::job::{interrupts, unless_interrupted};
+use examples::{check, connect, job};
 use orchestrator_core::{Gate, GateDirection};
 
 /// Deploys a registered model version, if it is good enough.
@@ -60,13 +61,14 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(threshold) = arguments.gate_threshold {
         gate = gate.threshold(threshold);
     }
-    let connected = connect::connect(connection).await?;
+    check::work(work, connection)?;
+    check::gate(&gate, connection)?;
+    let mut interrupts = interrupts();
+    let connected = unless_interrupted(&mut interrupts, connect::connect(connection)).await?;
     connected.allows(*output)?;
-    connected.train_first(work, connection).await?;
-    let request = connected
-        .deploy_request(work, connection, *model_version)
-        .await?
-        .gate(gate);
+    connected.train_first(work, connection, &mut interrupts).await?;
+    let request = connected.deploy_request(work, connection, *model_version);
+    let request = unless_interrupted(&mut interrupts, request).await?.gate(gate);
     let run = connected.orchestrator.deploy(request).await?;
-    job::finish(run, *output).await
+    job::finish(run, *output, &mut interrupts).await
 }

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use examples::exit::{Failure, end};
 use examples::flags::{Connection, Output, Work};
-use examples::{connect, job};
+use examples::job::{interrupts, unless_interrupted};
+use examples::{check, connect, job};
 
 /// Evaluates a registered model version beside the one in use.
 #[derive(Debug, Parser)]
@@ -40,10 +41,13 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         model_version,
         output,
     } = arguments;
-    let connected = connect::connect(&connection).await?;
+    check::work(&work, &connection)?;
+    let mut interrupts = interrupts();
+    let connected = unless_interrupted(&mut interrupts, connect::connect(&connection)).await?;
     connected.allows(output)?;
-    connected.train_first(&work, &connection).await?;
-    let request = connected.evaluate_request(&work, &connection, model_version).await?;
+    connected.train_first(&work, &connection, &mut interrupts).await?;
+    let request = connected.evaluate_request(&work, &connection, model_version);
+    let request = unless_interrupted(&mut interrupts, request).await?;
     let run = connected.orchestrator.evaluate(request).await?;
-    job::finish(run, output).await
+    job::finish(run, output, &mut interrupts).await
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use examples::exit::{Failure, end};
 use examples::flags::Connection;
-use examples::job::interrupts;
+use examples::job::{interrupts, unless_interrupted};
 use examples::progress::say;
 use examples::{bundled, connect};
 use orchestrator_core::testing::Sandbox;
@@ -50,7 +50,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let address = listener
         .local_addr()
         .map_err(|error| Failure::failed(format!("cannot tell the address: {error}")))?;
-    let connected = connect::connect(&arguments.connection).await?;
+    let connected = unless_interrupted(&mut interrupts, connect::connect(&arguments.connection)).await?;
     let repository = if connected.on_this_machine {
         Some(bundled::repository()?)
     } else {

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use examples::exit::{Failure, end};
 use examples::flags::{Connection, Output, Work};
-use examples::{connect, job};
+use examples::job::{interrupts, unless_interrupted};
+use examples::{check, connect, job};
 
 /// Trains a model on Kubeflow, or on a mocked one, and records it in MLflow.
 #[derive(Debug, Parser)]
@@ -39,9 +40,11 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         work,
         output,
     } = arguments;
-    let connected = connect::connect(&connection).await?;
+    check::work(&work, &connection)?;
+    let mut interrupts = interrupts();
+    let connected = unless_interrupted(&mut interrupts, connect::connect(&connection)).await?;
     connected.allows(output)?;
     let request = connected.train_request(&work, &connection)?;
     let run = connected.orchestrator.train(request).await?;
-    job::finish(run, output).await
+    job::finish(run, output, &mut interrupts).await
 }

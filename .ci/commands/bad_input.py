@@ -5,6 +5,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 import unittest
 
@@ -58,6 +59,8 @@ class BadInput(unittest.TestCase):
             (("--env", "FOO"), ["--env"]),
             (("--env", "1 BAD=x"), ["1 bad"]),
             (("--param", "=1"), ["--param"]),
+            (("--param", "epochs=1", "--param", "epochs=2"), ["--param epochs", "twice"]),
+            (("--env", "A=1", "--env", "A=2"), ["--env a", "twice"]),
         ):
             with self.subTest(flags):
                 self.ends(USAGE, *self.box.flags(), *flags, says=says)
@@ -76,6 +79,26 @@ class BadInput(unittest.TestCase):
         self.ends(USAGE, name="login")
         self.ends(USAGE, "--listen", "0.0.0.0:0", name="server", says=["loopback"])
 
+    def test_bad_flags_are_told_before_anybody_is_asked(self):
+        nobody = ("--kubeflow-url", f"http://127.0.0.1:{unused_port()}", "--username", "u@example.com")
+        for name in ("train", "evaluate", "deploy"):
+            with self.subTest(name):
+                self.ends(USAGE, *nobody, "--train-split", "1.2", name=name, says=["split"])
+        self.ends(USAGE, *nobody, "--gate-tolerance", "-1", name="deploy", says=["tolerance"])
+
+    def test_a_sandbox_for_a_namespace_that_cannot_be(self):
+        for namespace in ("", "Team A", "a-"):
+            with self.subTest(namespace):
+                self.ends(USAGE, "--namespace", namespace, name="sandbox", says=["namespace"])
+
+    def test_the_exit_status_is_told_when_nobody_reads(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [harness.program("train"), "--train-split", "1.2"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=writing, stderr=writing, timeout=30)
+        os.close(writing)
+        self.assertEqual(done.returncode, USAGE)
+
     def test_no_wait_needs_a_kubeflow(self):
         self.ends(USAGE, "--no-wait", says=["--kubeflow-url"])
 
@@ -90,7 +113,7 @@ class BadInput(unittest.TestCase):
         for release in ("1.8", "1.11"):
             with self.subTest(release), harness.sandbox("--release", release) as box:
                 for name, flags in (("train", box.flags()), ("login", ["--url", box.url, "--username", box.username])):
-                    self.ends(SERVICE, *flags, name=name, password="not-the-password")
+                    self.ends(SERVICE, *flags, name=name, password="not-the-password", says=["KUBEFLOW_PASSWORD"])
 
     def test_no_password(self):
         done = harness.run("train", *self.box.flags())

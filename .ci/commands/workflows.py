@@ -104,6 +104,26 @@ class InOneSandbox(unittest.TestCase):
         self.assertEqual(harness.mlflow_run(self.box.mlflow_url, done.report["mlflow_run_id"])["info"]["status"], "KILLED")
         harness.until("the step's process is gone", lambda: not os.path.exists(f"/proc/{pid}"), 20)
 
+    def test_interrupt_at_any_moment_leaves_no_open_record(self):
+        for how in (signal.SIGINT, signal.SIGTERM):
+            for moment in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4):
+                with self.subTest(how=how, moment=moment):
+                    process = harness.start(
+                        "train", *self.box.flags(), "--experiment", "interrupted", password=self.box.password
+                    )
+                    # The point is the moment itself, which nothing outside the program marks.
+                    time.sleep(moment)
+                    process.send_signal(how)
+                    done = harness.finish(process, 60, (self.box.password,))
+                    # Before the program listens, the system ends it, and nothing has been sent yet.
+                    self.assertIn(done.status, (1, -how), str(done))
+        url = f"{self.box.mlflow_url.rstrip('/')}/api/2.0/mlflow"
+        found = harness.http("GET", f"{url}/experiments/get-by-name?experiment_name=interrupted")
+        self.assertEqual(found.status, 200, found.text)
+        body = {"experiment_ids": [found.json["experiment"]["experiment_id"]], "max_results": 100}
+        runs = harness.http("POST", f"{url}/runs/search", body).json.get("runs", [])
+        self.assertEqual({run["info"]["status"] for run in runs}, {"KILLED"}, runs)
+
     def running_step(self, process):
         """Process id of the endless step, once it is there: its program is called by its path in a fresh checkout."""
         if process.poll() is not None:
@@ -158,6 +178,30 @@ class InOneSandbox(unittest.TestCase):
         )
         self.assertEqual(done.status, 0, str(done))
         self.assertIsNone(done.report["mlflow_run_id"])
+
+    def test_the_sandbox_of_its_own_has_the_namespace_that_was_named(self):
+        done = harness.run("train", "--namespace", "team-x", "--report", "json", "--param", "epochs=1")
+        self.assertEqual(done.status, 0, str(done))
+        self.assertEqual(done.report["namespace"], "team-x")
+
+    def test_a_kubeflow_that_is_gone_is_told_and_not_waited_for(self):
+        code = self.repository(train=ENDLESS)
+        with harness.sandbox() as box:
+            process = harness.start(
+                "train", *box.flags(mlflow=False), *code.flags(), "--report", "json", password=box.password
+            )
+            harness.until("it runs", lambda: self.any_running(box), 60)
+            box.stop(signal.SIGKILL)
+            done = harness.finish(process, 90, (box.password,))
+        self.assertEqual(done.status, 3, str(done))
+        self.assertIn("could not be", done.err)
+        self.assertEqual(done.report["state"], "unknown")
+
+    @staticmethod
+    def any_running(box):
+        url = f"{box.kfp_direct_url.rstrip('/')}/apis/v2beta1/runs?namespace={box.namespace}"
+        runs = harness.http("GET", url, headers={"kubeflow-userid": box.username}).json.get("runs", [])
+        return any(run["state"] == "RUNNING" for run in runs)
 
     def test_login(self):
         done = harness.run("login", "--url", self.box.url, "--username", self.box.username, password=self.box.password)

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use dex_auth::{Credentials, Session};
 use orchestrator_core::engines::{KfpV2, Local};
-use orchestrator_core::testing::Sandbox;
+use orchestrator_core::testing::{Sandbox, SandboxError};
 use orchestrator_core::{DatasetStore, MlflowTracker, Orchestrator, Settings};
 use secrecy::SecretString;
 use url::Url;
 
 use crate::bundled::{self, Repository};
-use crate::exit::Failure;
+use crate::exit::{Failure, Status};
 use crate::flags::{Connection, EngineName, Work};
 use crate::progress::say;
 
@@ -54,10 +54,17 @@ fn local(flags: &Connection) -> Result<Connected, Failure> {
 }
 
 async fn sandbox(flags: &Connection) -> Result<Connected, Failure> {
-    let sandbox = Sandbox::builder()
-        .start()
-        .await
-        .map_err(|error| Failure::failed(format!("cannot start the mocked Kubeflow: {error}")))?;
+    let mut builder = Sandbox::builder();
+    if let Some(namespace) = &flags.namespace {
+        builder = builder.namespace(namespace);
+    }
+    let sandbox = builder.start().await.map_err(|error| {
+        let status = match error {
+            SandboxError::Namespace { .. } => Status::Usage,
+            _ => Status::Failed,
+        };
+        Failure::new(status, format!("cannot start the mocked Kubeflow: {error}"))
+    })?;
     say(&format!("started a mocked Kubeflow at {}", sandbox.url()));
     let password = SecretString::from(sandbox.password().to_owned());
     let credentials = Credentials::new(sandbox.username(), password);
@@ -66,11 +73,7 @@ async fn sandbox(flags: &Connection) -> Result<Connected, Failure> {
         .clone()
         .unwrap_or_else(|| sandbox.mlflow_url().to_owned());
     let mlflow = mlflow(&uri, flags)?;
-    let namespace = flags
-        .namespace
-        .clone()
-        .unwrap_or_else(|| sandbox.namespace().to_owned());
-    let engine = kfp_v2(sandbox.url(), credentials, &namespace, flags).await?;
+    let engine = kfp_v2(sandbox.url(), credentials, sandbox.namespace(), flags).await?;
     let builder = Orchestrator::builder().engine(engine).settings(settings(flags, true)?);
     build(builder, Some(mlflow), flags, Some(sandbox), true)
 }
@@ -80,7 +83,7 @@ async fn kubeflow(flags: &Connection, url: &str) -> Result<Connected, Failure> {
         .username
         .clone()
         .ok_or_else(|| Failure::usage("--kubeflow-url needs --username (or KUBEFLOW_USERNAME)"))?;
-    let credentials = Credentials::new(username, password()?);
+    let credentials = Credentials::new(username, asked_password().await?);
     let namespace = match &flags.namespace {
         Some(namespace) => namespace.clone(),
         None => String::new(),
@@ -90,8 +93,7 @@ async fn kubeflow(flags: &Connection, url: &str) -> Result<Connected, Failure> {
     if mlflow.is_none() {
         say("no --mlflow-uri: the run is not recorded and its model is not registered");
     }
-    // A Kubeflow on loopback is a mocked one, whose steps are processes of this machine.
-    let here = is_loopback(url);
+    let here = on_this_machine(flags);
     let builder = Orchestrator::builder().engine(engine).settings(settings(flags, here)?);
     build(builder, mlflow, flags, None, here)
 }
@@ -144,7 +146,11 @@ fn build(
     })
 }
 
-fn settings(flags: &Connection, on_this_machine: bool) -> Result<Settings, Failure> {
+/// What the flags fix for all runs.
+///
+/// # Errors
+/// When the folder of this process, to which a path may be relative, is gone.
+pub fn settings(flags: &Connection, on_this_machine: bool) -> Result<Settings, Failure> {
     let path = match &flags.dataset_store {
         Some(path) if on_this_machine => std::path::absolute(path).map_err(Failure::usage)?.display().to_string(),
         Some(path) => path.clone(),
@@ -163,6 +169,8 @@ fn settings(flags: &Connection, on_this_machine: bool) -> Result<Settings, Failu
         // Steps take a second or so; a person is watching.
         // A pod can be evicted and a step started again elsewhere; a process that failed here fails again.
         settings = settings.poll_interval(Duration::from_millis(200)).retries(0);
+        // A real service may restart; one of this machine that is gone does not come back.
+        settings = settings.outage_limit(Duration::from_secs(20));
     }
     if let Some(image) = &flags.image {
         settings = settings.image(image);
@@ -211,11 +219,25 @@ pub fn session(
 pub fn login_failure(error: dex_auth::Error) -> Failure {
     use dex_auth::Error;
     match error {
-        Error::Config { .. } | Error::ConnectorRequired { .. } | Error::ConnectorUnknown { .. } => {
-            Failure::usage(error)
-        }
+        Error::ConnectorUnknown { requested, available } => Failure::usage(format!(
+            "this Kubeflow offers no connector {requested}: give --connector one of {}",
+            ids(&available)
+        )),
+        Error::ConnectorRequired { available } => Failure::usage(format!(
+            "this Kubeflow offers several connectors: give --connector one of {}",
+            ids(&available)
+        )),
+        Error::WrongPassword { origin } => Failure::service(format!(
+            "{origin} refused the user name or password: check --username and KUBEFLOW_PASSWORD"
+        )),
+        Error::Config { .. } => Failure::usage(error),
         error => Failure::service(error),
     }
+}
+
+fn ids(connectors: &[dex_auth::Connector]) -> String {
+    let ids: Vec<_> = connectors.iter().map(|connector| connector.id.as_str()).collect();
+    ids.join(", ")
 }
 
 /// The password of the environment, or of a prompt where somebody can answer it.
@@ -237,6 +259,21 @@ pub fn password() -> Result<SecretString, Failure> {
     let typed =
         rpassword::prompt_password("Password: ").map_err(|error| Failure::usage(format!("no password: {error}")))?;
     Ok(typed.into())
+}
+
+/// [`password`], asked for by a thread of its own: somebody who is asked must still be able to interrupt.
+async fn asked_password() -> Result<SecretString, Failure> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || sender.send(password()));
+    receiver
+        .await
+        .unwrap_or_else(|_| Err(Failure::failed("the password could not be asked for")))
+}
+
+/// Whether steps run on this machine.
+pub fn on_this_machine(flags: &Connection) -> bool {
+    // A Kubeflow on loopback is a mocked one, whose steps are processes of this machine.
+    flags.kubeflow_url.as_deref().is_none_or(is_loopback)
 }
 
 fn is_loopback(url: &str) -> bool {

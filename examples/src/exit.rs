@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use orchestrator_core::{EngineError, Error, TrackingError};
 
+use crate::progress::say;
+
 /// Exit status of every example program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -67,10 +69,8 @@ pub fn end(result: Result<(), Failure>) -> ExitCode {
         Err(failure) => {
             // An empty message: everything has been said already.
             if !failure.message.is_empty() {
-                #[expect(clippy::print_stderr, reason = "a program tells its user why it ends")]
-                {
-                    eprintln!("error: {}", failure.message);
-                }
+                // Not `eprintln!`, which panics when nobody reads any longer: the exit status still has to be told.
+                say(&format!("error: {}", failure.message));
             }
             ExitCode::from(failure.status as u8)
         }

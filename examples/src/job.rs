@@ -3,20 +3,21 @@
 use orchestrator_core::{Run, RunRecord, RunState};
 use tokio::sync::mpsc;
 
-use crate::exit::Failure;
+use crate::exit::{Failure, Status};
 use crate::flags::Output;
 use crate::progress::{Progress, say};
 use crate::summary;
 
-/// Waits for the run unless told not to, and writes the result.
+/// Waits for the run unless told not to, and writes the result. An interrupt since before the submission counts: the
+/// submission itself is never abandoned, since nobody could say afterwards whether there is a run.
 ///
 /// # Errors
 /// When the run did not succeed.
-pub async fn finish(run: Run, output: Output) -> Result<(), Failure> {
-    if output.no_wait {
+pub async fn finish(run: Run, output: Output, interrupts: &mut Interrupts) -> Result<(), Failure> {
+    if output.no_wait && interrupts.is_empty() {
         return summary::write(run.record(), output.report);
     }
-    let record = follow(run).await?;
+    let record = follow(run, interrupts).await?;
     let failure = (record.state != RunState::Succeeded).then(|| failed(&record));
     summary::write(record, output.report)?;
     failure.map_or(Ok(()), Err)
@@ -26,11 +27,10 @@ pub async fn finish(run: Run, output: Output) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When the run could not be followed to its end.
-pub async fn follow(mut run: Run) -> Result<RunRecord, Failure> {
+pub async fn follow(mut run: Run, interrupts: &mut Interrupts) -> Result<RunRecord, Failure> {
     let mut progress = Progress::default();
     progress.show(&run.record());
     let mut cancelled = false;
-    let mut interrupts = interrupts();
     loop {
         tokio::select! {
             changed = run.changed() => match changed {
@@ -62,17 +62,35 @@ pub fn failed(record: &RunRecord) -> Failure {
                 say(&format!("  | {line}"));
             }
         }
-        return Failure::failed(&failure.message);
+        // Nobody knows how a run ended that could not be seen to its end.
+        let status = match record.state {
+            RunState::Unknown => Status::Service,
+            _ => Status::Failed,
+        };
+        return Failure::new(status, &failure.message);
     }
     Failure::failed(format!("the run ended {}", record.state))
 }
 
-/// Every Ctrl-C and SIGTERM from now on. Listening goes on between two receptions, so none is missed.
-pub fn interrupts() -> mpsc::Receiver<()> {
+/// Every Ctrl-C and SIGTERM since [`interrupts`] was called.
+pub type Interrupts = mpsc::Receiver<()>;
+
+/// Listens for Ctrl-C and SIGTERM from now on, also between two receptions, so that none is missed.
+#[cfg(unix)]
+pub fn interrupts() -> Interrupts {
+    use tokio::signal::unix::{SignalKind, signal};
     let (sender, receiver) = mpsc::channel(2);
+    // Begun here and not in the task: a signal before the task's first turn counts as well.
+    let listening = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = listening else {
+            return pass_on(sender).await;
+        };
         loop {
-            interrupted().await;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
             if sender.send(()).await.is_err() {
                 return;
             }
@@ -81,20 +99,28 @@ pub fn interrupts() -> mpsc::Receiver<()> {
     receiver
 }
 
-#[cfg(unix)]
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+/// Listens for Ctrl-C.
+#[cfg(not(unix))]
+pub fn interrupts() -> Interrupts {
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::spawn(pass_on(sender));
+    receiver
 }
 
-#[cfg(not(unix))]
-async fn interrupted() {
-    let _ = tokio::signal::ctrl_c().await;
+async fn pass_on(sender: mpsc::Sender<()>) {
+    while tokio::signal::ctrl_c().await.is_ok() && sender.send(()).await.is_ok() {}
+}
+
+/// Does what leaves nothing behind when it is dropped, for instance a login.
+///
+/// # Errors
+/// That of `work`, or that it was interrupted.
+pub async fn unless_interrupted<T>(
+    interrupts: &mut Interrupts,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done,
+        Some(()) = interrupts.recv() => Err(Failure::failed("interrupted before anything was submitted")),
+    }
 }

@@ -2,6 +2,7 @@
 //! crates are used; this package is not published.
 
 pub mod bundled;
+pub mod check;
 pub mod connect;
 pub mod exit;
 pub mod flags;

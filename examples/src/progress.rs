@@ -10,6 +10,7 @@ use orchestrator_core::{RunRecord, RunState, StepState};
 pub struct Progress {
     state: Option<RunState>,
     steps: HashMap<String, StepState>,
+    warnings: usize,
 }
 
 impl Progress {
@@ -28,6 +29,10 @@ impl Progress {
             // A closed terminal is no reason to stop following the run.
             let _ = writeln!(out, "  {:<20} {}{seconds}", step.name, step.state);
         }
+        for warning in record.warnings.iter().skip(self.warnings) {
+            let _ = writeln!(out, "  warning: {warning}");
+        }
+        self.warnings = record.warnings.len();
         if self.state.replace(record.state) != Some(record.state) {
             let _ = writeln!(out, "{} {} is {}", record.kind, record.engine_run_id, record.state);
         }

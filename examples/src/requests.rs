@@ -5,7 +5,7 @@ use orchestrator_core::{DeployRequest, EvaluateRequest, RunState, TrainRequest};
 use crate::connect::{Connected, repository};
 use crate::exit::{Failure, Status};
 use crate::flags::{Connection, Output, Work};
-use crate::job;
+use crate::job::{self, Interrupts};
 use crate::progress::say;
 
 /// Puts the flags that every request has into a request of any kind.
@@ -31,6 +31,7 @@ macro_rules! with_flags {
         request
     }};
 }
+pub(crate) use with_flags;
 
 impl Connected {
     /// Whether a run may be left to itself.
@@ -101,13 +102,18 @@ impl Connected {
     ///
     /// # Errors
     /// When the training does not succeed.
-    pub async fn train_first(&self, work: &Work, connection: &Connection) -> Result<(), Failure> {
+    pub async fn train_first(
+        &self,
+        work: &Work,
+        connection: &Connection,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), Failure> {
         if self.sandbox.is_none() || connection.mlflow_uri.is_some() {
             return Ok(());
         }
         say("there is no model in this mocked Kubeflow yet: training one first");
         let run = self.orchestrator.train(self.train_request(work, connection)?).await?;
-        let record = job::follow(run).await?;
+        let record = job::follow(run, interrupts).await?;
         if record.state == RunState::Succeeded {
             Ok(())
         } else {
