@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::credentials::Credentials;
-use crate::dex::DexPages;
 use crate::error::Error;
-use crate::gateway::ProxyPages;
+use crate::flow::Plan;
 use crate::handler::PageHandler;
+use crate::identity_provider::{IdentityProvider, Providers};
 use crate::login::{Clock, Settings};
 use crate::origin::is_loopback;
+use crate::providers::built_in;
 use crate::session::{LOGIN_DEADLINE, MAX_PAGE_BYTES, Session, TIMEOUT};
 
 /// Builds a [`Session`]. Setters never fail; [`build`](Self::build) reports what cannot be used.
@@ -22,6 +23,8 @@ pub struct SessionBuilder {
     gateway: Url,
     credentials: Option<Credentials>,
     connector: Option<String>,
+    connector_directly: bool,
+    providers: Providers,
     handlers: Vec<Arc<dyn PageHandler>>,
     #[cfg(feature = "rustls")]
     root_certificates: Vec<Vec<u8>>,
@@ -37,6 +40,8 @@ impl SessionBuilder {
             gateway: gateway(url)?,
             credentials: None,
             connector: None,
+            connector_directly: false,
+            providers: Providers::default(),
             handlers: Vec::new(),
             #[cfg(feature = "rustls")]
             root_certificates: Vec::new(),
@@ -53,10 +58,26 @@ impl SessionBuilder {
         self
     }
 
-    /// The id of the Dex connector to log in with, such as `local` or `ldap`. Needed when Dex offers several; the
-    /// error without it lists them.
-    pub fn connector(mut self, id: impl Into<String>) -> Self {
+    /// The Dex connector to log in with, by its id, its name or its type, such as `ldap`. Needed when Dex offers several;
+    /// the error without it lists them.
+    pub fn connector(mut self, connector: impl Into<String>) -> Self {
+        self.connector = Some(connector.into());
+        self.connector_directly = false;
+        self
+    }
+
+    /// The id of the Dex connector to log in with, asked for in the address: Dex shows no choice. For installations
+    /// whose page of connectors cannot be read.
+    pub fn connector_id(mut self, id: impl Into<String>) -> Self {
         self.connector = Some(id.into());
+        self.connector_directly = true;
+        self
+    }
+
+    /// An identity provider behind the gateway that the login may go to. In a chain of providers each of them is named;
+    /// a login that leads anywhere else ends with [`Error::UnsafeTarget`], which names the origin.
+    pub fn identity_provider(mut self, provider: IdentityProvider) -> Self {
+        self.providers.add(provider);
         self
     }
 
@@ -112,9 +133,7 @@ impl SessionBuilder {
         let credentials = self
             .credentials
             .ok_or_else(|| unusable("credentials", "a session needs a user name and a password"))?;
-        if credentials.username().is_empty() {
-            return Err(unusable("credentials", "the user name is empty"));
-        }
+        credentials.check()?;
         if self.connector.as_ref().is_some_and(String::is_empty) {
             return Err(unusable("connector", "a connector id is not empty"));
         }
@@ -144,12 +163,15 @@ impl SessionBuilder {
             problem: crate::error::one_line(&error.without_url().to_string()),
         })?;
         let mut handlers = self.handlers;
-        handlers.push(Arc::new(ProxyPages));
-        handlers.push(Arc::new(DexPages));
+        handlers.extend(built_in());
         let settings = Settings {
-            gateway: self.gateway,
-            connector: self.connector,
-            handlers: handlers.into(),
+            plan: Plan {
+                gateway: self.gateway,
+                connector: self.connector,
+                connector_directly: self.connector_directly,
+                providers: self.providers,
+                handlers: handlers.into(),
+            },
             http,
             deadline: self.login_deadline,
             max_page_bytes: self.max_page_bytes,

@@ -126,13 +126,14 @@ pub(crate) enum Life {
     Deleted,
 }
 
-pub(crate) fn life(cookie: &RawCookie<'_>, now: Timestamp) -> Life {
+/// `skew` is by how many seconds this clock is ahead of the server's, whose calendar `Expires` is in.
+pub(crate) fn life(cookie: &RawCookie<'_>, now: Timestamp, skew: i64) -> Life {
     let until = if let Some(age) = cookie.max_age() {
         // oidc-authservice sends nanoseconds as seconds, so the sum may lie beyond all calendars.
         now.checked_add(SignedDuration::from_secs(age.whole_seconds()))
             .unwrap_or(Timestamp::MAX)
     } else if let Some(date) = cookie.expires_datetime() {
-        Timestamp::from_second(date.unix_timestamp()).unwrap_or(Timestamp::MAX)
+        Timestamp::from_second(date.unix_timestamp().saturating_add(skew)).unwrap_or(Timestamp::MAX)
     } else {
         return if cookie.value().is_empty() {
             Life::Deleted
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn max_age_wins_over_expires_and_may_be_enormous() {
-        let parse = |text: &str| life(&RawCookie::parse(text.to_owned()).unwrap(), at(1000));
+        let parse = |text: &str| life(&RawCookie::parse(text.to_owned()).unwrap(), at(1000), 0);
         assert_eq!(parse("a=b; Path=/; Max-Age=60"), Life::Until(at(1060)));
         assert_eq!(
             parse("a=b; Max-Age=0; Expires=Tue, 24 Nov 2099 21:08:09 GMT"),

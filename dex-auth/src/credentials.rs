@@ -1,19 +1,25 @@
 //! Who logs in.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::Error;
+use crate::one_time_code::OneTimeCodes;
 
 /// Environment variable that [`Credentials::from_env`] reads the user name from.
 const USERNAME: &str = "KUBEFLOW_USERNAME";
 /// Environment variable that [`Credentials::from_env`] reads the password from.
 const PASSWORD: &str = "KUBEFLOW_PASSWORD";
 
-/// A user name and a password. The password never appears in `Debug` and is wiped from memory when dropped.
+/// Environment variable that [`Credentials::from_env`] reads the secret of an authenticator app from, if it is set.
+const TOTP_SECRET: &str = "KUBEFLOW_TOTP_SECRET";
+
+/// A user name and a password, and the secret of an authenticator app where a provider asks for its codes. Neither
+/// secret appears in `Debug`; both are wiped from memory when dropped.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     username: String,
     password: SecretString,
+    totp: Option<Result<OneTimeCodes, Error>>,
 }
 
 impl Credentials {
@@ -27,10 +33,21 @@ impl Credentials {
         Self {
             username: username.into(),
             password: password.into(),
+            totp: None,
         }
     }
 
-    /// Reads `KUBEFLOW_USERNAME` and `KUBEFLOW_PASSWORD`.
+    /// The secret of an authenticator app (TOTP) in base32, as the provider shows it beside the picture. Codes are made
+    /// from it when a provider asks for one: SHA-1, six digits, steps of 30 seconds.
+    ///
+    /// A secret that is no base32 is reported by [`SessionBuilder::build`](crate::SessionBuilder::build).
+    #[must_use]
+    pub fn totp_secret(mut self, secret: impl Into<SecretString>) -> Self {
+        self.totp = Some(OneTimeCodes::new(secret.into().expose_secret()));
+        self
+    }
+
+    /// Reads `KUBEFLOW_USERNAME` and `KUBEFLOW_PASSWORD`, and `KUBEFLOW_TOTP_SECRET` if it is set.
     ///
     /// # Errors
     ///
@@ -51,12 +68,35 @@ impl Credentials {
                 problem: "the environment variable is not UTF-8".to_owned(),
             }),
         };
-        Ok(Self::new(read(USERNAME)?, read(PASSWORD)?))
+        let credentials = Self::new(read(USERNAME)?, read(PASSWORD)?);
+        if std::env::var_os(TOTP_SECRET).is_none() {
+            return Ok(credentials);
+        }
+        Ok(credentials.totp_secret(read(TOTP_SECRET)?))
     }
 
     /// The user name.
     pub fn username(&self) -> &str {
         &self.username
+    }
+
+    /// The codes of the authenticator app, if there is one.
+    pub(crate) fn codes(&self) -> Option<&OneTimeCodes> {
+        self.totp.as_ref()?.as_ref().ok()
+    }
+
+    /// What is wrong with them, if anything is.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.username.is_empty() {
+            return Err(Error::Config {
+                field: "credentials",
+                problem: "the user name is empty".to_owned(),
+            });
+        }
+        match &self.totp {
+            Some(Err(error)) => Err(error.clone()),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn password(&self) -> &SecretString {

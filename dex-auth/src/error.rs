@@ -36,6 +36,146 @@ pub enum Error {
         origin: String,
     },
 
+    /// The provider says that it knows no such user. Many providers call this a wrong password instead.
+    #[error("{origin} knows no user of this name; check the user name and its domain")]
+    UnknownUser {
+        /// Who refused: scheme, host and port.
+        origin: String,
+    },
+
+    /// The account is locked, by too many wrong passwords or by a rule. Some providers call this a wrong password
+    /// instead.
+    #[error("{origin} has locked the account; wait for the lock to end or ask the administrator, and do not try again")]
+    AccountLocked {
+        /// Who refused: scheme, host and port.
+        origin: String,
+    },
+
+    /// The account is switched off.
+    #[error("{origin} has disabled the account; ask the administrator")]
+    AccountDisabled {
+        /// Who refused: scheme, host and port.
+        origin: String,
+    },
+
+    /// The password has expired or was set by an administrator: it must be changed, in a browser.
+    #[error("{origin} wants a new password to be set; log in once with a browser and set it")]
+    PasswordChangeRequired {
+        /// Who asks: scheme, host and port.
+        origin: String,
+    },
+
+    /// The provider asks for a second factor that was not given.
+    #[error(
+        "{origin} asks for a second factor ({}); set Credentials::totp_secret if an authenticator app will do, or use an \
+         account for which none is asked",
+        or_none(methods)
+    )]
+    SecondFactorRequired {
+        /// Who asks: scheme, host and port.
+        origin: String,
+        /// What it would take, as far as the page says.
+        methods: Vec<String>,
+    },
+
+    /// The one-time code was refused. The session remembers it as a refused password.
+    #[error("{origin} refused the one-time code; check the secret of the authenticator and this machine's clock")]
+    SecondFactorRefused {
+        /// Who refused: scheme, host and port.
+        origin: String,
+    },
+
+    /// The provider wants a second factor to be set up, which is never done silently.
+    #[error("{origin} wants a second factor to be set up; log in once with a browser and do it")]
+    EnrolmentRequired {
+        /// Who asks: scheme, host and port.
+        origin: String,
+    },
+
+    /// The provider asks the user to consent to what the application may do.
+    #[error(
+        "{origin} asks for consent: {message}; log in once with a browser and give it, or have an administrator do it"
+    )]
+    ConsentRequired {
+        /// Who asks: scheme, host and port.
+        origin: String,
+        /// What it asks for, cut to one line.
+        message: String,
+    },
+
+    /// The provider asks for something else that only the user can do, once, in a browser.
+    #[error("{origin} asks the user to {action}; log in once with a browser and do it")]
+    ActionRequired {
+        /// Who asks: scheme, host and port.
+        origin: String,
+        /// What is to be done, in words that follow "to".
+        action: String,
+    },
+
+    /// The password was right, but a rule of the provider keeps this user, device or place out.
+    #[error("{origin} does not let this user in{}: {message}; ask the administrator", in_brackets(code.as_deref()))]
+    AccessDenied {
+        /// Who refused: scheme, host and port.
+        origin: String,
+        /// The provider's own code, such as `AADSTS53003`.
+        code: Option<String>,
+        /// What it says, cut to one line.
+        message: String,
+    },
+
+    /// The page offers other providers and it is not clear which one is meant.
+    #[error(
+        "{origin} offers {}{}; name one with IdentityProvider::federated, or say IdentityProvider::own_users",
+        or_none(available),
+        requested.as_ref().map_or_else(String::new, |name| format!(", but not `{name}`"))
+    )]
+    FederationChoice {
+        /// Whose page it is: scheme, host and port.
+        origin: String,
+        /// The name that was asked for.
+        requested: Option<String>,
+        /// The names that are offered.
+        available: Vec<String>,
+    },
+
+    /// A page that does nothing without a browser.
+    #[error(
+        "the page at {url} ({page}) works only in a browser that runs its scripts; use an account or a way in without it"
+    )]
+    ScriptRequired {
+        /// The page, without its query.
+        url: String,
+        /// Which page it is.
+        page: String,
+    },
+
+    /// Gateway, Dex and provider do not fit together; no password repairs it.
+    #[error("the login at {origin} is set up wrongly: {message}; tell the administrator")]
+    Misconfigured {
+        /// Who says so: scheme, host and port.
+        origin: String,
+        /// What it says, cut to one line.
+        message: String,
+    },
+
+    /// This machine's clock and the server's differ too much for codes and tokens to be valid.
+    #[error(
+        "this machine's clock differs from that of {origin} by {seconds} s, and the login fails by it; set the clock"
+    )]
+    ClockSkew {
+        /// Whose clock it was compared with: scheme, host and port.
+        origin: String,
+        /// Seconds that this clock is ahead; negative if it is behind.
+        seconds: i64,
+    },
+
+    /// The gateway takes tokens and has no login pages.
+    #[error("{url} has no login page and takes only tokens; give the session a token source instead of a password")]
+    TokenRequired {
+        /// The address that was asked, without its query.
+        url: String,
+    },
+
     /// The requested Dex connector is not offered.
     #[error(
         "Dex offers no connector `{requested}`; set one of these with SessionBuilder::connector: {}",
@@ -77,9 +217,9 @@ pub enum Error {
         message: String,
     },
 
-    /// Dex or the gateway refused the login for another reason than the password.
+    /// The login was refused for another reason than the ones that have a variant of their own.
     #[error("the login was refused with status {status}: {message}")]
-    DexError {
+    LoginRefused {
         /// HTTP status.
         status: u16,
         /// What the page said, cut to one line.
@@ -165,8 +305,27 @@ pub enum Error {
         source: Arc<reqwest::Error>,
     },
 
-    /// The connection broke or timed out during a login.
-    #[error("the connection to {origin} broke or timed out during the login")]
+    /// A server took longer than [`SessionBuilder::timeout`](crate::SessionBuilder::timeout) for one answer, sent in
+    /// however small pieces.
+    #[error("{origin} did not answer in time during the login; try again, or raise SessionBuilder::timeout")]
+    Timeout {
+        /// Scheme, host and port.
+        origin: String,
+        /// What the transport said.
+        source: Arc<reqwest::Error>,
+    },
+
+    /// A server set a cookie for a host that is not its own.
+    #[error("{origin} set the cookie `{name}` for another site, which no honest login does; it was stopped")]
+    ForeignCookie {
+        /// Who set it: scheme, host and port.
+        origin: String,
+        /// The cookie's name.
+        name: String,
+    },
+
+    /// The connection broke during a login.
+    #[error("the connection to {origin} broke during the login")]
     Transport {
         /// Scheme, host and port.
         origin: String,
@@ -226,10 +385,14 @@ pub enum Error {
 pub enum UnsafeReason {
     /// Neither the gateway nor an identity provider that was named.
     OtherOrigin,
+    /// A provider that was named as one that must not get the password.
+    NoPassword,
     /// Leads from https to http.
     Downgrade,
     /// A redirect (307, 308) that would send a form again, password included.
     ResendsForm,
+    /// A form whose fields, credentials among them, would become part of an address.
+    InAddress,
     /// Not http at all, such as `javascript:` or `data:`.
     Scheme,
 }
@@ -237,9 +400,14 @@ pub enum UnsafeReason {
 impl fmt::Display for UnsafeReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::OtherOrigin => "is not the gateway's own origin; credentials are only sent there",
+            Self::OtherOrigin => {
+                "is neither the gateway nor a named identity provider; if it is yours, name it with \
+                 SessionBuilder::identity_provider"
+            }
+            Self::NoPassword => "was named as a broker that must not get the password, and asks for it",
             Self::Downgrade => "is not encrypted, while the gateway is; use the https address everywhere",
             Self::ResendsForm => "asks for the form again with all its fields; this is never followed",
+            Self::InAddress => "would put credentials into an address, where logs keep them",
             Self::Scheme => "is no web address; this is never followed",
         })
     }
@@ -249,12 +417,19 @@ impl fmt::Display for UnsafeReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connector {
-    /// The id to give to [`SessionBuilder::connector`](crate::SessionBuilder::connector).
+    /// The id, unique in one Dex, for [`SessionBuilder::connector`](crate::SessionBuilder::connector).
     pub id: String,
     /// Dex's name for its type, such as `local`, `ldap`, `oidc` or `saml`; empty when unknown.
     pub kind: String,
     /// The text of its button; empty when unknown.
     pub label: String,
+}
+
+impl Connector {
+    /// Its name as the administrator chose it: the text of its button without Dex's words around it.
+    pub fn name(&self) -> &str {
+        self.label.strip_prefix("Log in with ").unwrap_or(&self.label)
+    }
 }
 
 fn ids(connectors: &[Connector]) -> String {
@@ -264,6 +439,18 @@ fn ids(connectors: &[Connector]) -> String {
     } else {
         ids.join(", ")
     }
+}
+
+fn or_none(names: &[String]) -> String {
+    if names.is_empty() {
+        "nothing that could be named".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn in_brackets(code: Option<&str>) -> String {
+    code.map_or_else(String::new, |code| format!(" ({code})"))
 }
 
 impl Error {
@@ -284,7 +471,7 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::ProviderUnavailable { status, .. }
-            | Self::DexError { status, .. }
+            | Self::LoginRefused { status, .. }
             | Self::UnknownPage { status, .. }
             | Self::NotAGateway { status, .. }
             | Self::SessionRejected { status, .. } => Some(*status),
@@ -300,6 +487,7 @@ impl Error {
             | Self::LoginStateLost { .. }
             | Self::LoginDeadline { .. }
             | Self::Connect { .. }
+            | Self::Timeout { .. }
             | Self::Transport { .. }
             | Self::RequestNotReplayable { .. }
             | Self::LoginAborted => true,
@@ -309,14 +497,42 @@ impl Error {
         }
     }
 
+    /// True when the same credentials must not be sent again: they were refused, or another try could lock the account.
+    pub(crate) fn condemns_credentials(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongPassword { .. }
+                | Self::UnknownUser { .. }
+                | Self::AccountLocked { .. }
+                | Self::AccountDisabled { .. }
+                | Self::PasswordChangeRequired { .. }
+                | Self::SecondFactorRefused { .. }
+        )
+    }
+
     /// True when the server was reached and said no: a person has to change something.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
             Self::WrongPassword { .. }
+                | Self::UnknownUser { .. }
+                | Self::AccountLocked { .. }
+                | Self::AccountDisabled { .. }
+                | Self::PasswordChangeRequired { .. }
+                | Self::SecondFactorRequired { .. }
+                | Self::SecondFactorRefused { .. }
+                | Self::EnrolmentRequired { .. }
+                | Self::ConsentRequired { .. }
+                | Self::ActionRequired { .. }
+                | Self::AccessDenied { .. }
+                | Self::FederationChoice { .. }
+                | Self::ScriptRequired { .. }
+                | Self::Misconfigured { .. }
+                | Self::ClockSkew { .. }
+                | Self::TokenRequired { .. }
                 | Self::ConnectorUnknown { .. }
                 | Self::ConnectorRequired { .. }
-                | Self::DexError { .. }
+                | Self::LoginRefused { .. }
                 | Self::ApprovalRefused { .. }
                 | Self::PermissionDenied { .. }
                 | Self::SessionRejected { .. }
@@ -325,10 +541,12 @@ impl Error {
 
     /// Wraps a failed exchange. The URL is dropped: its query may hold a code or a state.
     pub(crate) fn transport(origin: String, error: reqwest::Error) -> Self {
-        let nothing_sent = error.is_connect();
+        let (nothing_sent, late) = (error.is_connect(), error.is_timeout());
         let source = Arc::new(error.without_url());
         if nothing_sent {
             Self::Connect { origin, source }
+        } else if late {
+            Self::Timeout { origin, source }
         } else {
             Self::Transport { origin, source }
         }

@@ -7,6 +7,7 @@ use url::Url;
 use crate::error::one_line;
 use crate::login::is_html;
 use crate::page::Page;
+use crate::providers::asks_to_log_in;
 
 /// Envoy adds it to what a service answered, and not to what it answered itself.
 const SERVICE_TIME: &str = "x-envoy-upstream-service-time";
@@ -76,7 +77,7 @@ pub(crate) fn by_body(url: &Url, status: StatusCode, headers: &HeaderMap, body: 
     let text = String::from_utf8_lossy(body);
     if is_html(headers) {
         let page = Page::parse(url, status.as_u16(), &text);
-        if page.asks_to_log_in() {
+        if asks_to_log_in(&page) {
             return ended(page.title());
         }
         // An AWS load balancer and others answer 401 with a page of their own.

@@ -87,7 +87,7 @@ pub(crate) fn first_text(document: &Html, selector: &str) -> Option<String> {
 }
 
 /// What relative URLs of the page are relative to: browsers apply `<base href>`, so this does.
-fn base(document: &Html, url: &Url) -> Url {
+pub(crate) fn base(document: &Html, url: &Url) -> Url {
     select(document.root_element(), "base[href]")
         .first()
         .and_then(|element| element.attr("href"))

@@ -32,7 +32,7 @@
 //! - [`SessionMiddleware`]: the session for a `reqwest` client of your own, and what exactly it does to requests.
 //! - [`SessionCookie`]: name, value and end of a session.
 //! - [`Error`]: what can go wrong, by what can be done about it.
-//! - [`Page`], [`PageKind`], [`PageHandler`]: how pages are recognised and answered.
+//! - [`Page`], [`PageHandler`]: how pages are recognised and answered.
 //!
 //! # Features
 //!
@@ -66,34 +66,38 @@
 mod builder;
 mod cookie;
 mod credentials;
-mod dex;
 mod error;
 mod expiry;
 mod flow;
-mod gateway;
 mod handler;
 mod html;
+mod identity_provider;
 mod login;
 mod middleware;
 mod namespaces;
+mod one_time_code;
 mod origin;
 mod page;
+mod providers;
 #[cfg(test)]
 mod recordings;
 mod session;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+mod trace;
 
 pub use builder::SessionBuilder;
 pub use cookie::SessionCookie;
 pub use credentials::Credentials;
 pub use error::{Connector, Error, UnsafeReason};
-pub use handler::{Action, FieldValue, PageHandler, Progress, Submission};
+pub use handler::{Action, Decision, FieldValue, JsonCall, PageHandler, Progress, Submission};
 pub use html::{Form, FormField, FormMethod, Link};
+pub use identity_provider::IdentityProvider;
 pub use middleware::SessionMiddleware;
-pub use page::{Page, PageKind};
+pub use page::Page;
 pub use session::Session;
+pub use trace::{LoginStep, LoginTrace};
 
 // The examples of the README are compiled with the tests.
 #[cfg(doctest)]

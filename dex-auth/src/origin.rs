@@ -3,6 +3,7 @@
 use url::{Host, Url};
 
 use crate::error::{Error, UnsafeReason};
+use crate::identity_provider::Providers;
 
 /// Same scheme, host and port.
 pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
@@ -54,25 +55,61 @@ pub(crate) fn outside_the_cluster(url: Url, gateway: &Url) -> Url {
     moved
 }
 
-/// Refuses every target that is not the gateway itself.
-pub(crate) fn check_target(target: &Url, gateway: &Url) -> Result<(), Error> {
+/// What a request takes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cargo {
+    /// Nothing, or what the page before it gave: hidden fields, a user name.
+    Open,
+    /// A password or a one-time code.
+    Secret,
+}
+
+/// Refuses every target that is neither the gateway nor a named provider, and of these the ones that must not be given
+/// what the request carries. `from` is where the login stands.
+pub(crate) fn check_target(
+    from: &Url,
+    target: &Url,
+    gateway: &Url,
+    providers: &Providers,
+    cargo: Cargo,
+) -> Result<(), Error> {
+    let refuse = |reason| {
+        Err(Error::UnsafeTarget {
+            origin: origin(target),
+            reason,
+        })
+    };
+    match target.scheme() {
+        "https" => {}
+        // The builder takes such a gateway on loopback only.
+        "http" if from.scheme() != "https" && same_origin(target, gateway) => {}
+        "http" if from.scheme() == "https" || gateway.scheme() == "https" || !is_loopback(target) => {
+            return refuse(if from.scheme() == "https" || gateway.scheme() == "https" {
+                UnsafeReason::Downgrade
+            } else {
+                UnsafeReason::OtherOrigin
+            });
+        }
+        "http" => {}
+        _ => return refuse(UnsafeReason::Scheme),
+    }
+    if !target.username().is_empty() || target.password().is_some() {
+        return refuse(UnsafeReason::OtherOrigin);
+    }
     if same_origin(target, gateway) {
         return Ok(());
     }
-    let reason = match (target.scheme(), gateway.scheme()) {
-        ("http", "https") => UnsafeReason::Downgrade,
-        ("http" | "https", _) => UnsafeReason::OtherOrigin,
-        _ => UnsafeReason::Scheme,
-    };
-    Err(Error::UnsafeTarget {
-        origin: origin(target),
-        reason,
-    })
+    match cargo {
+        _ if !providers.knows(target) => refuse(UnsafeReason::OtherOrigin),
+        Cargo::Secret if !providers.takes_password(target) => refuse(UnsafeReason::NoPassword),
+        Cargo::Open | Cargo::Secret => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::IdentityProvider;
 
     fn url(text: &str) -> Url {
         Url::parse(text).unwrap()
@@ -101,21 +138,48 @@ mod tests {
         assert_eq!(outside_the_cluster(stays.clone(), &gateway), stays);
     }
 
+    fn reason(from: &str, target: &str, cargo: Cargo) -> Option<UnsafeReason> {
+        let gateway = url("https://kubeflow.example.com/");
+        let mut providers = Providers::default();
+        providers.add(IdentityProvider::at("https://idp.example.com").unwrap());
+        providers.add(IdentityProvider::at("https://broker.example.com").unwrap().broker("x"));
+        match check_target(&url(from), &url(target), &gateway, &providers, cargo) {
+            Ok(()) => None,
+            Err(Error::UnsafeTarget { reason, .. }) => Some(reason),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
     #[test]
     fn each_unsafe_target_has_its_reason() {
-        let gateway = url("https://kubeflow.example.com/");
-        let reason = |target: &str| match check_target(&url(target), &gateway) {
-            Err(Error::UnsafeTarget { reason, .. }) => Some(reason),
-            _ => None,
-        };
-        assert_eq!(reason("https://kubeflow.example.com/dex/auth"), None);
+        let from = "https://kubeflow.example.com/";
+        for cargo in [Cargo::Open, Cargo::Secret] {
+            let reason = |target| reason(from, target, cargo);
+            assert_eq!(reason("https://kubeflow.example.com/dex/auth"), None);
+            assert_eq!(reason("https://idp.example.com/"), None);
+            assert_eq!(
+                reason("http://kubeflow.example.com/dex/auth"),
+                Some(UnsafeReason::Downgrade)
+            );
+            assert_eq!(reason("http://127.0.0.1/"), Some(UnsafeReason::Downgrade));
+            assert_eq!(reason("https://other.example.com/"), Some(UnsafeReason::OtherOrigin));
+            assert_eq!(
+                reason("https://me:pw@kubeflow.example.com/"),
+                Some(UnsafeReason::OtherOrigin)
+            );
+            assert_eq!(reason("javascript:alert(1)"), Some(UnsafeReason::Scheme));
+            assert_eq!(reason("data:text/html,x"), Some(UnsafeReason::Scheme));
+        }
+    }
+
+    #[test]
+    fn a_broker_is_visited_but_gets_no_password() {
+        let to = "https://broker.example.com/login";
+        assert_eq!(reason("https://kubeflow.example.com/", to, Cargo::Open), None);
         assert_eq!(
-            reason("http://kubeflow.example.com/dex/auth"),
-            Some(UnsafeReason::Downgrade)
+            reason("https://kubeflow.example.com/", to, Cargo::Secret),
+            Some(UnsafeReason::NoPassword)
         );
-        assert_eq!(reason("https://idp.example.com/"), Some(UnsafeReason::OtherOrigin));
-        assert_eq!(reason("javascript:alert(1)"), Some(UnsafeReason::Scheme));
-        assert_eq!(reason("data:text/html,x"), Some(UnsafeReason::Scheme));
     }
 
     #[test]

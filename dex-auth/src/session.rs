@@ -15,9 +15,10 @@ use crate::cookie::SessionCookie;
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::expiry::{self, ByBody, ByHead};
-use crate::login::{self, Settings};
+use crate::login::{self, Recorder, Settings};
 use crate::middleware::SessionMiddleware;
 use crate::origin::{origin, same_origin};
+use crate::trace::LoginTrace;
 
 /// For so long a session that just worked is trusted with a body that can be sent only once.
 const TRUSTED_FOR: SignedDuration = SignedDuration::from_secs(5);
@@ -60,6 +61,7 @@ struct State {
     failed: Option<(u64, Error)>,
     /// The refusal of the credentials in use.
     refused: Option<Error>,
+    last_login: Option<Arc<LoginTrace>>,
 }
 
 struct Running {
@@ -113,6 +115,7 @@ impl Session {
             running: None,
             failed: None,
             refused: None,
+            last_login: None,
         };
         Self {
             shared: Arc::new(Shared {
@@ -147,6 +150,11 @@ impl Session {
         Ok(self.obtain(Need::Fresh, self.ticket()).await?.cookie.clone())
     }
 
+    /// What happened in the last login of this session, whether it failed or not; `None` before the first one has ended.
+    pub fn last_login(&self) -> Option<Arc<LoginTrace>> {
+        self.state().last_login.clone()
+    }
+
     /// Puts other credentials in place. A held session is dropped, and a remembered refusal is forgotten.
     pub fn set_credentials(&self, credentials: Credentials) {
         let mut state = self.state();
@@ -165,17 +173,17 @@ impl Session {
 
     /// True for requests to the gateway's own scheme, host and port.
     pub(crate) fn covers(&self, url: &Url) -> bool {
-        same_origin(url, &self.shared.settings.gateway)
+        same_origin(url, &self.shared.settings.plan.gateway)
     }
 
     /// Where Kubeflow stands; its path ends in `/`.
     pub(crate) fn gateway(&self) -> &Url {
-        &self.shared.settings.gateway
+        &self.shared.settings.plan.gateway
     }
 
     /// The path below Kubeflow's own, without its first `/`.
     pub(crate) fn path_below<'a>(&self, url: &'a Url) -> Option<&'a str> {
-        url.path().strip_prefix(self.shared.settings.gateway.path())
+        url.path().strip_prefix(self.shared.settings.plan.gateway.path())
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -246,8 +254,11 @@ impl Session {
 
     async fn log_in(&self, attempt: u64, credentials: &Credentials) -> Result<Arc<Held>, Error> {
         let settings = &self.shared.settings;
-        tracing::debug!(gateway = %origin(&settings.gateway), attempt, "logging in");
-        let cookie = login::run(settings, credentials).await?;
+        tracing::debug!(gateway = %origin(&settings.plan.gateway), attempt, "logging in");
+        let recorder = Recorder::default();
+        let outcome = login::run(settings, credentials, &recorder).await;
+        self.state().last_login = Some(Arc::new(recorder.finish(outcome.as_ref().err())));
+        let cookie = outcome?;
         let header = cookie.header_value()?;
         let held = Arc::new(Held {
             attempt,
@@ -286,7 +297,7 @@ impl Session {
                 tracing::debug!(%error, attempt, "login failed");
                 state.held = None;
                 state.failed = Some((attempt, error.clone()));
-                if matches!(error, Error::WrongPassword { .. }) {
+                if error.condemns_credentials() {
                     state.refused = Some(error.clone());
                 }
             }
@@ -295,8 +306,8 @@ impl Session {
 
     /// oauth2-proxy answers 202 or 401 here in all releases; behind oidc-authservice it is a path like any other.
     fn probe(&self) -> Url {
-        let mut url = self.shared.settings.gateway.clone();
-        url.set_path(&format!("{}oauth2/auth", self.shared.settings.gateway.path()));
+        let mut url = self.shared.settings.plan.gateway.clone();
+        url.set_path(&format!("{}oauth2/auth", self.shared.settings.plan.gateway.path()));
         url
     }
 
@@ -403,8 +414,8 @@ impl fmt::Debug for Session {
         let state = self.state();
         formatter
             .debug_struct("Session")
-            .field("gateway", &self.shared.settings.gateway.as_str())
-            .field("connector", &self.shared.settings.connector)
+            .field("gateway", &self.shared.settings.plan.gateway.as_str())
+            .field("connector", &self.shared.settings.plan.connector)
             .field("held", &state.held.as_ref().map(|held| &held.cookie))
             .field("login_running", &state.running.is_some())
             .finish_non_exhaustive()

@@ -1,6 +1,6 @@
 use super::*;
-use crate::dex::DexPages;
-use crate::gateway::ProxyPages;
+use crate::identity_provider::IdentityProvider;
+use crate::providers::built_in;
 
 const GATEWAY: &str = "https://kubeflow.example.com/";
 const AUTHORIZE: &str = "/dex/auth?client_id=c&prompt=none&redirect_uri=%2Foauth2%2Fcallback&response_type=code\
@@ -12,13 +12,25 @@ fn flow() -> Flow {
     connected(None)
 }
 
+fn plan() -> Plan {
+    Plan {
+        gateway: Url::parse(GATEWAY).unwrap(),
+        connector: None,
+        connector_directly: false,
+        providers: Providers::default(),
+        handlers: built_in().into(),
+    }
+}
+
+fn of(plan: Plan) -> Flow {
+    Flow::new(plan, &Credentials::new("user@example.com", "topsecret"))
+}
+
 fn connected(connector: Option<&str>) -> Flow {
-    let handlers: Vec<Arc<dyn PageHandler>> = vec![Arc::new(ProxyPages), Arc::new(DexPages)];
-    Flow::new(
-        Url::parse(GATEWAY).unwrap(),
-        connector.map(str::to_owned),
-        handlers.into(),
-    )
+    of(Plan {
+        connector: connector.map(str::to_owned),
+        ..plan()
+    })
 }
 
 fn at(path: &str) -> Url {
@@ -32,6 +44,7 @@ fn redirect(from: &str, to: &str) -> Incoming {
         location: Some(to.to_owned()),
         body: String::new(),
         is_html: true,
+        is_json: false,
         sets_cookie: false,
     }
 }
@@ -43,6 +56,7 @@ fn html(from: &str, status: u16, body: &str) -> Incoming {
         location: None,
         body: body.to_owned(),
         is_html: true,
+        is_json: false,
         sets_cookie: false,
     }
 }
@@ -75,7 +89,7 @@ fn after_password() -> Flow {
     else {
         panic!()
     };
-    assert!(post.carries_password());
+    assert!(post.carries(&FieldValue::Password));
     flow
 }
 
@@ -106,11 +120,11 @@ fn a_login_of_kubeflow_1_11_step_by_step() {
         "https://kubeflow.example.com/dex/auth/local/login?back=&state=s"
     );
     assert_eq!(
-        post.form,
-        Some(vec![
+        post.fields(),
+        [
             ("login".into(), FieldValue::Username),
             ("password".into(), FieldValue::Password)
-        ])
+        ]
     );
     next(
         &mut flow,
@@ -124,7 +138,7 @@ fn a_login_of_kubeflow_1_11_step_by_step() {
 #[test]
 fn a_base_path_is_asked_below_and_then_itself() {
     let mut flow = flow();
-    flow.gateway = Url::parse("https://example.com/kubeflow/").unwrap();
+    flow.plan.gateway = Url::parse("https://example.com/kubeflow/").unwrap();
     assert_eq!(
         flow.start().url.as_str(),
         "https://example.com/kubeflow/oauth2/start?rd=%2Fkubeflow%2F"
@@ -170,7 +184,7 @@ fn prompt_none_is_dropped_once() {
         "{again}"
     );
     assert!(again.ends_with("state=abc%3A%2F"), "{again}");
-    assert!(matches!(refused(&mut flow, &refusal), Error::DexError { .. }));
+    assert!(matches!(refused(&mut flow, &refusal), Error::LoginRefused { .. }));
 }
 
 #[test]
@@ -309,7 +323,7 @@ fn failures_are_told_apart() {
     ));
     assert!(matches!(
         after(&html("/x", 404, &dex("Invalid client_id."))),
-        Error::DexError { status: 404, .. }
+        Error::Misconfigured { .. }
     ));
     assert!(matches!(
         after(&html("/x", 500, &dex("Login error."))),
@@ -325,7 +339,7 @@ fn failures_are_told_apart() {
     ));
     assert!(matches!(
         after(&html("/x", 403, &proxy("No permission."))),
-        Error::DexError { status: 403, .. }
+        Error::LoginRefused { status: 403, .. }
     ));
     assert!(matches!(
         after(&plain("/x", 403, "")),
@@ -352,4 +366,108 @@ fn failures_are_told_apart() {
         unknown.to_string(),
         "the login led to an unknown page at https://kubeflow.example.com/x (status 200, title `MFA`, form fields: otp)"
     );
+}
+
+const IDP: &str = "https://idp.example.com/authorize?client_id=k&redirect_uri=http%3A%2F%2Fdex.auth.svc.cluster.local%3A\
+                   5556%2Fdex%2Fcallback&response_type=code&state=inner";
+const IDP_FORM: &str = "<form method=post action='/submit'><input name=username><input name=pw type=password></form>";
+
+fn with_provider(provider: IdentityProvider) -> Flow {
+    let mut providers = Providers::default();
+    providers.add(provider);
+    of(Plan { providers, ..plan() })
+}
+
+fn from_idp(answer: Incoming, url: &str) -> Incoming {
+    Incoming {
+        url: Url::parse(url).unwrap(),
+        ..answer
+    }
+}
+
+#[test]
+fn a_provider_that_was_named_gets_the_password_and_leads_back() {
+    let mut flow = with_provider(IdentityProvider::at("https://idp.example.com").unwrap());
+    next(&mut flow, &redirect("/oauth2/start?rd=%2F", AUTHORIZE));
+    assert_eq!(next(&mut flow, &redirect("/dex/auth/corp?x", IDP)), IDP);
+    let post = next(&mut flow, &from_idp(html("/", 200, IDP_FORM), IDP));
+    assert_eq!(post, "https://idp.example.com/submit");
+    // Back at Dex, under a name that only resolves inside the cluster, and with the state of the inner login.
+    let back = "http://dex.auth.svc.cluster.local:5556/dex/callback?code=i&state=inner";
+    let target = next(
+        &mut flow,
+        &from_idp(redirect("/", back), "https://idp.example.com/submit"),
+    );
+    assert_eq!(target, "https://kubeflow.example.com/dex/callback?code=i&state=inner");
+    next(
+        &mut flow,
+        &redirect("/dex/callback?x", "/oauth2/callback?code=k&state=abc%3A%2F"),
+    );
+    let mut last = redirect("/oauth2/callback?code=k", "/");
+    last.sets_cookie = true;
+    assert_eq!(next(&mut flow, &last), "done");
+}
+
+#[test]
+fn a_provider_that_was_not_named_is_not_visited() {
+    let mut flow = flow();
+    next(&mut flow, &redirect("/oauth2/start?rd=%2F", AUTHORIZE));
+    let error = refused(&mut flow, &redirect("/dex/auth/corp?x", IDP));
+    let Error::UnsafeTarget { origin, reason } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (origin.as_str(), *reason),
+        ("https://idp.example.com", UnsafeReason::OtherOrigin)
+    );
+    assert!(error.to_string().contains("SessionBuilder::identity_provider"));
+}
+
+#[test]
+fn a_broker_gets_no_password_whatever_its_page_wants() {
+    let mut flow = with_provider(
+        IdentityProvider::at("https://idp.example.com")
+            .unwrap()
+            .broker("AzureAD"),
+    );
+    next(&mut flow, &redirect("/oauth2/start?rd=%2F", AUTHORIZE));
+    next(&mut flow, &redirect("/dex/auth/corp?x", IDP));
+    let error = refused(&mut flow, &from_idp(html("/", 200, IDP_FORM), IDP));
+    assert!(matches!(
+        error,
+        Error::UnsafeTarget {
+            reason: UnsafeReason::NoPassword,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_hint_for_the_provider_is_added_to_its_request() {
+    let provider = IdentityProvider::at("https://idp.example.com").unwrap();
+    let mut flow = with_provider(provider.authorize_parameter("kc_idp_hint", "AzureAD"));
+    next(&mut flow, &redirect("/oauth2/start?rd=%2F", AUTHORIZE));
+    let target = next(&mut flow, &redirect("/dex/auth/corp?x", IDP));
+    assert_eq!(target, format!("{IDP}&kc_idp_hint=AzureAD"));
+}
+
+#[test]
+fn a_connector_can_be_asked_for_in_the_address() {
+    let mut flow = of(Plan {
+        connector: Some("corp".to_owned()),
+        connector_directly: true,
+        ..plan()
+    });
+    let target = next(&mut flow, &redirect("/oauth2/start?rd=%2F", AUTHORIZE));
+    assert!(target.ends_with("&connector_id=corp"), "{target}");
+}
+
+#[test]
+fn a_gateway_that_takes_only_tokens_says_so() {
+    let mut flow = flow();
+    next(&mut flow, &plain("/oauth2/start", 403, "RBAC: access denied"));
+    assert!(matches!(
+        refused(&mut flow, &plain("/", 403, "RBAC: access denied")),
+        Error::TokenRequired { .. }
+    ));
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use super::authservice::Authservice;
+use super::authservice::{Authservice, http_date};
 use super::clock::Clock;
 use super::dashboard::Dashboard;
 use super::dex::{Client, Connector, Dex, GATEWAY_CLIENT, Settings};
@@ -143,10 +143,12 @@ impl Respond for Gateway {
 
 impl Core {
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        match self.handle(request) {
+        let answer: ResponseTemplate = match self.handle(request) {
             Outcome::Reply(reply) => reply.into(),
             Outcome::Upstream(answer) => answer,
-        }
+        };
+        // Cookies say their end by this clock, which clients compare with their own.
+        answer.insert_header("date", http_date(Some(self.clock.now())).as_str())
     }
 
     fn handle(&self, request: &Request) -> Outcome {

@@ -128,7 +128,7 @@ pub(super) fn dex_approval(request: &str, scopes: &[String]) -> String {
 
 pub(super) fn dex_error(status: u16, message: &str) -> String {
     let body = format!(
-        "<h2 class=\"theme-heading\">{}</h2>\n<p>{}</p>\n",
+        "<div class=\"theme-panel\">\n<h2 class=\"theme-heading\">{}</h2>\n<p>{}</p>\n</div>\n",
         status_text(status),
         escape(message)
     );
@@ -148,7 +148,8 @@ pub(super) fn proxy_error(status: u16, message: &str, request_id: &str) -> Strin
     let text = status_text(status);
     let body = format!(
         "<div class=\"status-code\">{status}</div>\n<h1>{text}</h1>\n\
-         <div id=\"more-info\"><p>More Info</p><div>{}</div><div>Request ID: {request_id}</div></div>\n\
+         <div id=\"more-info\"><p>More Info</p>\n<div class=\"card-content\"><div class=\"content\">{}</div>\n\
+         <div class=\"content\">Request ID: {request_id}</div></div></div>\n\
          <form method=\"GET\" action=\"/\"><button type=\"submit\">Go back</button></form>\n\
          <form method=\"GET\" action=\"/oauth2/sign_in\"><input type=\"hidden\" name=\"rd\" value=\"/\">\
          <button type=\"submit\">Sign in</button></form>\n",

@@ -102,7 +102,7 @@ async fn a_password_without_an_answer_is_not_posted_again() {
     let server = with_form("/dex/login", slow).await;
     let session = builder(&server).timeout(Duration::from_millis(300)).build().unwrap();
     let error = session.login().await.unwrap_err();
-    assert!(matches!(error, Error::Transport { .. }), "{error}");
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
     assert!(!format!("{error:?}").contains(PASSWORD));
     assert_eq!(posts(&server).await, 1);
 }
@@ -272,4 +272,25 @@ async fn split_cookies_are_kept_together() {
     let seen = server.received_requests().await.unwrap();
     let api = seen.iter().find(|request| request.url.path() == "/api").unwrap();
     assert_eq!(api.headers.get("cookie").unwrap(), "s_0=a; s_1=b");
+}
+
+#[tokio::test]
+async fn a_cookie_for_another_site_ends_the_login() {
+    for domain in ["evil.example", "com", "0.0.1"] {
+        let server = MockServer::start().await;
+        let answer = to("/dex/auth?client_id=c&response_type=code&redirect_uri=%2Foauth2%2Fcallback&state=s");
+        let cookie = format!("session=x; Domain={domain}; Path=/");
+        mount(
+            &server,
+            "GET",
+            "/oauth2/start",
+            answer.insert_header("set-cookie", cookie.as_str()),
+        )
+        .await;
+        let error = login(&server).await;
+        assert!(
+            matches!(&error, Error::ForeignCookie { name, .. } if name == "session"),
+            "{domain}: {error}"
+        );
+    }
 }
