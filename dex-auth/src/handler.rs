@@ -252,6 +252,7 @@ impl fmt::Debug for JsonCall {
 }
 
 /// What a handler may know of the login it takes part in.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Progress {

@@ -80,7 +80,6 @@ pub(crate) fn check_target(
         })
     };
     match target.scheme() {
-        "https" => {}
         // The builder takes such a gateway on loopback only.
         "http" if from.scheme() != "https" && same_origin(target, gateway) => {}
         "http" if from.scheme() == "https" || gateway.scheme() == "https" || !is_loopback(target) => {
@@ -90,7 +89,7 @@ pub(crate) fn check_target(
                 UnsafeReason::OtherOrigin
             });
         }
-        "http" => {}
+        "http" | "https" => {}
         _ => return refuse(UnsafeReason::Scheme),
     }
     if !target.username().is_empty() || target.password().is_some() {

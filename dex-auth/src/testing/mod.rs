@@ -39,6 +39,7 @@ mod jwt;
 mod message;
 mod oauth2_proxy;
 mod pages;
+mod provider;
 mod release;
 mod sealed;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+use super::super::provider::Identity;
 use super::super::sealed::hex;
 
 /// A connector of the fake Dex: one way to log in. With several, Dex lets the user choose.
@@ -50,15 +51,6 @@ impl StaticUser {
     pub(super) fn new(email: String, password: String) -> Self {
         Self { email, password }
     }
-}
-
-/// Who a user turned out to be.
-#[derive(Clone)]
-pub(super) struct Identity {
-    pub(super) subject: String,
-    pub(super) name: String,
-    pub(super) email: String,
-    pub(super) groups: Vec<String>,
 }
 
 impl Connector {

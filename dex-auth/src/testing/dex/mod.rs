@@ -25,9 +25,10 @@ use super::clock::Clock;
 use super::jwt::{ISSUER, JwtError, Signer};
 use super::message::{Incoming, Reply, decode_segment};
 use super::pages;
+use super::provider::Identity;
 use super::release::Release;
 use super::sealed::{dex_id, random_bytes};
-use connector::{Identity, StaticUser};
+use connector::StaticUser;
 
 /// The gateway's own client.
 pub(super) const GATEWAY_CLIENT: &str = "kubeflow-oidc-authservice";

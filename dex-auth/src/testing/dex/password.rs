@@ -9,8 +9,9 @@ use http::Method;
 
 use super::super::message::{Incoming, Reply, query};
 use super::super::pages::{self, PasswordPage};
-use super::connector::{Connector, Identity};
+use super::connector::Connector;
 use super::{AuthRequest, Dex};
+use crate::testing::provider::Identity;
 
 impl Dex {
     pub(super) fn password_login(&self, request: Incoming<'_>, connector: &str) -> Reply {

@@ -11,8 +11,8 @@ use super::super::jwt::ISSUER;
 use super::super::message::{Incoming, Params, Reply};
 use super::super::release::Release;
 use super::super::sealed::dex_id;
-use super::connector::Identity;
 use super::{AuthRequest, Client, Dex, RefreshToken, State};
+use crate::testing::provider::Identity;
 
 pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
