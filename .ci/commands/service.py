@@ -5,6 +5,7 @@
 
 import os
 import signal
+import socket
 import sys
 import unittest
 
@@ -106,6 +107,23 @@ class Service(unittest.TestCase):
         self.problem(self.http("POST", "/train", b"[]"), 422)
         self.problem(self.http("POST", "/train", b'"' + b"x" * 2_000_000 + b'"'), 413)
         self.problem(self.http("POST", "/train", b"[" * 100_000), 400)
+
+    def test_a_body_that_is_announced_as_too_long_is_not_waited_for(self):
+        host, port = self.server.url.removeprefix("http://").rsplit(":", 1)
+        head = "POST /train HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(head.encode())
+            self.assertRegex(connection.recv(1000).decode(), r"^HTTP/1\.1 413 ")
+
+    def test_a_name_that_is_given_twice(self):
+        for body, name in (
+            (b'{"git_sha": "a", "git_sha": "b"}', "/git_sha"),
+            (b'{"environment": {"A": "1", "A": "2"}}', "/environment/A"),
+            (b'{"parameters": {"rate": 1, "rate": 2}}', "/parameters/rate"),
+        ):
+            with self.subTest(body):
+                problem = self.problem(self.http("POST", "/train", body), 422)
+                self.assertEqual([error["pointer"] for error in problem["errors"]], [name])
 
     def test_unknown_things(self):
         self.problem(self.http("GET", "/runs/01890000-0000-7000-8000-000000000000"), 404)

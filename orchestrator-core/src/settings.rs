@@ -65,6 +65,8 @@ pub struct Settings {
     pub run_timeout: Duration,
     /// Longest time an engine may be out of reach before a run is no longer followed. Default 1 hour.
     pub outage_limit: Duration,
+    /// Longest time in which the HTTP router reads the body of one request. Default 30 seconds.
+    pub body_timeout: Duration,
     /// Time between two looks at a run. Default 2 seconds.
     pub poll_interval: Duration,
     /// Whether requests may name `file:///` repositories. Default no; for steps that run on this machine.
@@ -87,6 +89,7 @@ impl Default for Settings {
             retries: 2,
             run_timeout: Duration::from_secs(24 * 3600),
             outage_limit: Duration::from_secs(3600),
+            body_timeout: Duration::from_secs(30),
             poll_interval: Duration::from_secs(2),
             allow_local_repositories: false,
             champion_alias: "champion".to_owned(),
@@ -127,6 +130,13 @@ impl Settings {
     #[must_use]
     pub fn outage_limit(mut self, limit: Duration) -> Self {
         self.outage_limit = limit;
+        self
+    }
+
+    /// Sets the longest time in which the HTTP router reads the body of one request.
+    #[must_use]
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.body_timeout = timeout;
         self
     }
 

@@ -9,23 +9,23 @@
 //! | `GET /healthz` | 200 as long as the process lives |
 //! | `GET /readyz` | 200 if engine and tracker can be reached, else 503 |
 //!
-//! Errors are problem details (RFC 9457); a body with bad fields is answered 422 with one entry of `errors` for each.
+//! Errors are problem details (RFC 9457); a body with bad fields is answered 422 with one entry of `errors` for each,
+//! one of more than 1 MiB 413, and one that is not there within [`Settings::body_timeout`](crate::Settings::body_timeout)
+//! 408.
 //! The router knows no users: put it behind whatever authenticates them, or on loopback.
 
+mod body;
 mod problem;
 mod runs;
 mod submit;
+mod twice;
 
-use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
 use crate::{Error, Orchestrator};
 use problem::Problem;
-
-/// Longest body that is read, in bytes.
-const BODY_LIMIT: usize = 1024 * 1024;
 
 /// The routes of an orchestrator.
 ///
@@ -49,7 +49,6 @@ pub fn router(orchestrator: Orchestrator) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method")
         })
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(orchestrator)
 }
 

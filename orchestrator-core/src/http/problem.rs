@@ -35,7 +35,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             run_id: None,
-            retryable: status == StatusCode::SERVICE_UNAVAILABLE,
+            retryable: matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT),
         }
     }
 }

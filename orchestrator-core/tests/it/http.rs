@@ -14,6 +14,10 @@ async fn serve(repository: &ModelRepository) -> String {
         .allow_local_repositories(true)
         .retries(0)
         .poll_interval(Duration::from_millis(20));
+    serve_with(settings).await
+}
+
+pub(crate) async fn serve_with(settings: Settings) -> String {
     let orchestrator = Orchestrator::builder()
         .engine(Local::new().unwrap())
         .settings(settings)
@@ -85,6 +89,65 @@ async fn a_training_is_accepted_and_followed_to_its_end() {
     assert_eq!(listed["runs"][0]["id"], report["id"]);
     let again = ask("POST", &format!("{url}{location}/cancel"), None).await;
     assert_eq!((again.status, &again.body["state"]), (202, &json!("succeeded")));
+}
+
+#[tokio::test]
+async fn a_name_that_is_given_twice_is_refused_wherever_it_stands() {
+    let url = serve_with(Settings::default()).await;
+    let cases = [
+        (r#"{"git_sha": "a", "git_sha": "b"}"#, vec!["/git_sha"]),
+        (
+            r#"{"environment": {"A": "1", "B": "2", "A": "3", "A": "4"}}"#,
+            vec!["/environment/A"],
+        ),
+        (r#"{"parameters": {"a/b": 1, "\u0061/b": 2}}"#, vec!["/parameters/a~1b"]),
+        (
+            r#"{"parameters": {"deep": [{}, {"x": null, "x": [1]}]}}"#,
+            vec!["/parameters/deep/1/x"],
+        ),
+        (
+            r#"{"environment": {"A": "1", "A": "2"}, "parameters": {}, "parameters": {"x": 1, "x": 2}}"#,
+            vec!["/environment/A", "/parameters", "/parameters/x"],
+        ),
+    ];
+    for (body, pointers) in cases {
+        for path in ["train", "evaluate", "deploy"] {
+            let answer = ask("POST", &format!("{url}/{path}"), Some(body)).await;
+            assert_eq!(
+                (answer.status, answer.kind.as_str()),
+                (422, "application/problem+json"),
+                "{body}"
+            );
+            let found: Vec<_> = answer.body["errors"].as_array().unwrap().iter().collect();
+            let named: Vec<_> = found.iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+            assert_eq!(named, pointers, "{body}");
+            assert!(
+                found
+                    .iter()
+                    .all(|error| error["detail"].as_str().unwrap().contains("twice")),
+                "{found:?}"
+            );
+        }
+    }
+    // However many there are, the answer stays short, and is there at once.
+    let same = vec![r#""a": 1"#; 50_000].join(",");
+    let others = |n: u32| format!("\"{}\": 1", n % 25_000);
+    let others = (0..50_000).map(others).collect::<Vec<_>>().join(",");
+    let deep = "x".repeat(200_000);
+    let bodies = [
+        format!("{{{same}}}"),
+        format!("{{\"{deep}\": {{{same}}}}}"),
+        format!("{{\"{deep}\": {{{others}}}}}"),
+    ];
+    for body in bodies {
+        let answer = ask("POST", &format!("{url}/train"), Some(&body)).await;
+        assert_eq!(answer.status, 422);
+        assert!(
+            answer.body.to_string().len() < 64 * 1024,
+            "{}",
+            answer.body.to_string().len()
+        );
+    }
 }
 
 #[tokio::test]

@@ -47,6 +47,8 @@ mod engine_kfp;
 mod engine_local;
 #[cfg(all(feature = "http", feature = "local"))]
 mod http;
+#[cfg(all(feature = "http", feature = "local"))]
+mod http_bodies;
 #[cfg(feature = "local")]
 mod model_repository;
 #[cfg(all(feature = "local", feature = "testing"))]
