@@ -149,6 +149,20 @@ class WhenThingsEnd(unittest.TestCase):
                 self.assertEqual(server.stop(), 0)
                 self.assertNotIn(box.password, server.said())
 
+    def test_a_cancellation_that_its_kubeflow_does_not_hear_of_is_none(self):
+        code = harness.Repository(train=ENDLESS)
+        self.addCleanup(code.remove)
+        with harness.sandbox() as box:
+            flags = ["--listen", "127.0.0.1:0", *box.flags(mlflow=False)]
+            with harness.Service("server", *flags, env={"KUBEFLOW_PASSWORD": box.password}) as server:
+                body = {"git_repository": f"file://{code.path}", "git_sha": code.sha, "dataset_version": "v1"}
+                location = f"{server.url}/runs/{harness.http('POST', f'{server.url}/train', body).json['id']}"
+                harness.until("it runs", lambda: harness.http("GET", location).json["state"] == "running", 30)
+                box.stop(signal.SIGKILL)
+                answer = harness.http("POST", f"{location}/cancel", limit=60)
+                self.assertEqual(answer.status, 503, answer.text)
+                self.assertIn(harness.http("GET", location).json["state"], ("running", "unknown"))
+
     def test_a_run_outlives_a_killed_server(self):
         with harness.sandbox() as box:
             flags = ["--listen", "127.0.0.1:0", *box.flags()]

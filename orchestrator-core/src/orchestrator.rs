@@ -276,8 +276,9 @@ impl Orchestrator {
             .ok_or_else(|| Error::UnknownRun { id: id.to_string() })
     }
 
-    /// Asks for a run to be stopped. It is [`RunState::Cancelling`] until its engine says that it has ended.
-    /// Stopping a run that has ended changes nothing.
+    /// Asks for a run to be stopped. Once its engine has accepted that, it is [`RunState::Cancelling`] until the engine
+    /// says that it has ended. Stopping a run that has ended changes nothing, and neither does a request that the
+    /// engine did not accept.
     ///
     /// # Errors
     /// [`Error::UnknownRun`], [`Error::Engine`], [`Error::Store`].
@@ -286,10 +287,11 @@ impl Orchestrator {
         if record.state.is_final() {
             return Ok(record);
         }
+        // First the engine: nothing is being cancelled as long as it has not heard of it.
+        self.0.engine.cancel(&record.engine_run_id).await?;
         if let Some(followed) = self.0.followed(id) {
             followed.cancelling(&*self.0.store).await?;
         }
-        self.0.engine.cancel(&record.engine_run_id).await?;
         self.run(id).await
     }
 

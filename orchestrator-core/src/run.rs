@@ -53,7 +53,8 @@ impl Run {
         Ok(last)
     }
 
-    /// Asks for the run to be stopped; [`wait`](Self::wait) tells when it has.
+    /// Asks for the run to be stopped; [`wait`](Self::wait) tells when it has. A request that its engine did not accept
+    /// changes nothing.
     ///
     /// # Errors
     /// [`Error::Engine`].

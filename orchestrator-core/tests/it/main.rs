@@ -41,6 +41,8 @@ macro_rules! every_case {
     };
 }
 
+#[cfg(feature = "local")]
+mod cancel;
 #[cfg(feature = "testing")]
 mod engine_kfp;
 #[cfg(all(feature = "local", feature = "testing"))]
