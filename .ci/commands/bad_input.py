@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -54,6 +55,9 @@ class BadInput(unittest.TestCase):
             (("--git-repository", "https://git.example.com/fraud.git"), ["--git-sha"]),
             (("--git-repository", "https://git.example.com/fraud.git", "--git-sha", "main"), ["sha"]),
             (("--git-repository", "https://git.example.com/fraud.git", "--git-sha=--upload-pack=touch"), ["sha"]),
+            (("--git-repository", "/no/such/folder", *sha), ["--git-repository", "no such folder"]),
+            (("--git-repository", "no-such-folder", *sha), ["--git-repository", "no such folder"]),
+            (("--git-repository", "file:///no/such/folder", *sha), ["--git-repository", "no such folder"]),
             (("--dataset-version", ""), ["dataset"]),
             (("--dataset-version", "../v1"), ["dataset"]),
             (("--env", "FOO"), ["--env"]),
@@ -136,7 +140,20 @@ class BadInput(unittest.TestCase):
                 self.ends(USAGE, "--kubeflow-url", url, "--username", "u@example.com")
 
     def test_foreign_namespace(self):
-        self.ends(SERVICE, *self.box.flags(), "--namespace", "team-b", says=["team-b"])
+        says = ["the namespace team-b", "name another one", "ask its owner"]
+        self.ends(SERVICE, *self.box.flags(), "--namespace", "team-b", says=says)
+
+    def test_a_file_that_holds_no_certificates(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "ca.pem")
+            for text in ("", "hello", "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n"):
+                with self.subTest(text):
+                    with open(path, "w", encoding="utf-8") as out:
+                        out.write(text)
+                    says = [f"--ca-file {path}", "certificate"]
+                    self.ends(USAGE, *self.box.flags(), "--ca-file", path, says=says)
+                    login = ("--url", self.box.url, "--username", self.box.username)
+                    self.ends(USAGE, *login, "--ca-file", path, name="login", says=says)
 
     def test_no_model_to_evaluate(self):
         self.ends(USAGE, *self.box.flags(), "--model-name", "never-trained", name="evaluate", says=["never-trained"])

@@ -1,13 +1,13 @@
 //! Turns the flags into an orchestrator: a mocked Kubeflow of its own, a real one, or processes of this machine.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dex_auth::{Credentials, Session};
 use orchestrator_core::engines::{KfpV2, Local};
 use orchestrator_core::testing::{Sandbox, SandboxError};
-use orchestrator_core::{DatasetStore, MlflowTracker, Orchestrator, Settings};
+use orchestrator_core::{DatasetStore, GitRepository, MlflowTracker, Orchestrator, Settings};
 use secrecy::SecretString;
 use url::Url;
 
@@ -191,7 +191,17 @@ fn mlflow(uri: &str, flags: &Connection) -> Result<mlflow_client::Client, Failur
 
 fn ca(file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
     let Some(path) = file else { return Ok(None) };
-    let pem = std::fs::read(path).map_err(|error| Failure::usage(format!("--ca-file {}: {error}", path.display())))?;
+    let unusable = |problem: &dyn std::fmt::Display| Failure::usage(format!("--ca-file {}: {problem}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+        .ok()
+        .filter(|certificates| !certificates.is_empty())
+        .ok_or_else(|| unusable(&"it holds no certificate in PEM form"))?;
+    // Only a client reads what is inside of them, and would not know where they came from.
+    reqwest::Client::builder()
+        .tls_certs_merge(certificates)
+        .build()
+        .map_err(|_| unusable(&"it holds something else than certificates of authorities"))?;
     Ok(Some(pem))
 }
 
@@ -288,11 +298,11 @@ fn is_loopback(url: &str) -> bool {
 /// Repository and commit that the flags name: both, or the bundled repository.
 ///
 /// # Errors
-/// When the commit is missing.
+/// When the commit is missing, or the folder.
 pub fn repository(work: &Work, on_this_machine: bool) -> Result<Repository, Failure> {
     match (&work.git_repository, &work.git_sha) {
         (Some(url), Some(sha)) => Ok(Repository {
-            url: address(url, on_this_machine),
+            url: address(url, on_this_machine)?,
             sha: sha.clone(),
         }),
         (Some(_), None) => Err(Failure::usage(
@@ -312,15 +322,24 @@ pub fn repository(work: &Work, on_this_machine: bool) -> Result<Repository, Fail
 }
 
 /// A folder of this machine becomes the address that git knows it by.
-fn address(text: &str, on_this_machine: bool) -> String {
-    if on_this_machine && !text.contains("://") {
-        let url = std::fs::canonicalize(text)
-            .ok()
-            .filter(|path| path.is_dir())
-            .and_then(|path| Url::from_file_path(path).ok());
-        if let Some(url) = url {
-            return url.to_string();
-        }
+fn address(text: &str, on_this_machine: bool) -> Result<String, Failure> {
+    let folder = match Url::parse(text) {
+        Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
+        Ok(_) => None,
+        // What is neither a folder nor an address is most likely a folder that was meant.
+        Err(_) if text.is_empty() || GitRepository::parse(text, false).is_ok() => None,
+        Err(_) => Some(PathBuf::from(text)),
+    };
+    let Some(folder) = folder.filter(|_| on_this_machine) else {
+        return Ok(text.to_owned());
+    };
+    if !folder.is_dir() {
+        return Err(Failure::usage(format!(
+            "--git-repository {text}: there is no such folder"
+        )));
     }
-    text.to_owned()
+    let url = std::fs::canonicalize(&folder)
+        .ok()
+        .and_then(|path| Url::from_file_path(path).ok());
+    Ok(url.map_or_else(|| text.to_owned(), String::from))
 }

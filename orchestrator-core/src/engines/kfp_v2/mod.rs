@@ -68,7 +68,7 @@ impl KfpV2 {
             .experiments()
             .get_or_create(name, namespace)
             .await
-            .map_err(error)?
+            .map_err(|failure| submission_error(failure, namespace))?
             .experiment_id;
         self.experiments
             .lock()
@@ -114,7 +114,7 @@ impl KfpV2 {
                 run: submission.run_id.clone(),
                 source: Some(Box::new(failure)),
             }),
-            Err(failure) => Err(error(failure)),
+            Err(failure) => Err(submission_error(failure, Some(namespace))),
         }
     }
 
@@ -342,6 +342,21 @@ fn not_found(failure: kfp_client::Error, run: &EngineRunId) -> EngineError {
         };
     }
     error(failure)
+}
+
+/// What the server says of a foreign namespace is made for its authors.
+fn submission_error(failure: kfp_client::Error, namespace: Option<&str>) -> EngineError {
+    match (failure, namespace.filter(|namespace| !namespace.is_empty())) {
+        (failure @ kfp_client::Error::PermissionDenied(_), Some(namespace)) => EngineError::Refused {
+            engine: NAME.to_owned(),
+            message: format!(
+                "this user may not work in the namespace {namespace}: name another one, or ask its owner to make the \
+                 user a contributor"
+            ),
+            source: Some(Box::new(failure)),
+        },
+        (failure, _) => error(failure),
+    }
 }
 
 fn error(failure: kfp_client::Error) -> EngineError {
