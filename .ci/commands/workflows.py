@@ -197,6 +197,21 @@ class InOneSandbox(unittest.TestCase):
         self.assertIn("could not be", done.err)
         self.assertEqual(done.report["state"], "unknown")
 
+    def test_an_interrupt_that_does_not_reach_its_kubeflow_still_gives_a_report(self):
+        code = self.repository(train=ENDLESS)
+        with harness.sandbox() as box:
+            process = harness.start(
+                "train", *box.flags(mlflow=False), *code.flags(), "--report", "json", password=box.password
+            )
+            harness.until("it runs", lambda: self.any_running(box), 60)
+            box.stop(signal.SIGKILL)
+            process.send_signal(signal.SIGINT)
+            done = harness.finish(process, 60, (box.password,))
+        self.assertEqual(done.status, 3, str(done))
+        self.assertIn("was not cancelled", done.err)
+        self.assertIn("could not be reached", done.err)
+        self.assertIn(done.report["state"], ("pending", "running"))
+
     @staticmethod
     def any_running(box):
         url = f"{box.kfp_direct_url.rstrip('/')}/apis/v2beta1/runs?namespace={box.namespace}"

@@ -17,17 +17,18 @@ pub async fn finish(run: Run, output: Output, interrupts: &mut Interrupts) -> Re
     if output.no_wait && interrupts.is_empty() {
         return summary::write(run.record(), output.report);
     }
-    let record = follow(run, interrupts).await?;
-    let failure = (record.state != RunState::Succeeded).then(|| failed(&record));
+    let (record, left) = follow(run, interrupts).await?;
+    let failure = left.or_else(|| (record.state != RunState::Succeeded).then(|| failed(&record)));
     summary::write(record, output.report)?;
     failure.map_or(Ok(()), Err)
 }
 
 /// Waits for the run and shows its progress. The first Ctrl-C (or SIGTERM) cancels it, the second one leaves it alone.
+/// Returns what is known of the run, and why it was left before its end, if it was.
 ///
 /// # Errors
-/// When the run could not be followed to its end.
-pub async fn follow(mut run: Run, interrupts: &mut Interrupts) -> Result<RunRecord, Failure> {
+/// When its record got lost.
+pub async fn follow(mut run: Run, interrupts: &mut Interrupts) -> Result<(RunRecord, Option<Failure>), Failure> {
     let mut progress = Progress::default();
     progress.show(&run.record());
     let mut cancelled = false;
@@ -39,15 +40,30 @@ pub async fn follow(mut run: Run, interrupts: &mut Interrupts) -> Result<RunReco
             },
             Some(()) = interrupts.recv() => {
                 if cancelled {
-                    return Err(Failure::failed(format!("the run {} is left to itself", run.record().engine_run_id)));
+                    return Ok((run.record(), Some(left(&run))));
                 }
                 cancelled = true;
                 say("cancelling the run; interrupt again to leave it alone");
-                run.cancel().await?;
+                let asked = tokio::select! {
+                    asked = run.cancel() => asked,
+                    Some(()) = interrupts.recv() => return Ok((run.record(), Some(left(&run)))),
+                };
+                if let Err(error) = asked {
+                    let known = run.record();
+                    if known.state.is_final() {
+                        continue;
+                    }
+                    say(&format!("the run {} was not cancelled and is left to itself", known.engine_run_id));
+                    return Ok((known, Some(error.into())));
+                }
             }
         }
     }
-    Ok(run.wait().await?)
+    Ok((run.wait().await?, None))
+}
+
+fn left(run: &Run) -> Failure {
+    Failure::failed(format!("the run {} is left to itself", run.record().engine_run_id))
 }
 
 /// Why a run did not succeed, after showing the last lines of the step that failed.

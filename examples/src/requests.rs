@@ -113,11 +113,10 @@ impl Connected {
         }
         say("there is no model in this mocked Kubeflow yet: training one first");
         let run = self.orchestrator.train(self.train_request(work, connection)?).await?;
-        let record = job::follow(run, interrupts).await?;
-        if record.state == RunState::Succeeded {
-            Ok(())
-        } else {
-            Err(job::failed(&record))
+        match job::follow(run, interrupts).await? {
+            (_, Some(left)) => Err(left),
+            (record, None) if record.state == RunState::Succeeded => Ok(()),
+            (record, None) => Err(job::failed(&record)),
         }
     }
 
