@@ -170,7 +170,9 @@ pub fn settings(flags: &Connection, on_this_machine: bool) -> Result<Settings, F
         // A pod can be evicted and a step started again elsewhere; a process that failed here fails again.
         settings = settings.poll_interval(Duration::from_millis(200)).retries(0);
         // A real service may restart; one of this machine that is gone does not come back.
-        settings = settings.outage_limit(Duration::from_secs(20));
+        settings = settings
+            .outage_limit(Duration::from_secs(20))
+            .tracking_limit(Duration::from_secs(5));
     }
     if let Some(image) = &flags.image {
         settings = settings.image(image);

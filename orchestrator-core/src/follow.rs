@@ -196,7 +196,9 @@ async fn complete(inner: &Inner, run: &Followed, end: Result<EngineRunStatus, En
         _ => {}
     }
     if state.is_final() {
-        inner.finish_tracking(&mut record, state).await;
+        inner
+            .finish_tracking(&mut record, state, inner.settings.tracking_limit)
+            .await;
     }
     let results = match inner.tracked(&record) {
         Some((tracker, run)) => Some(tracker.results(run).await),
@@ -207,7 +209,12 @@ async fn complete(inner: &Inner, run: &Followed, end: Result<EngineRunStatus, En
             record.metrics = results.metrics;
             record.model_version = record.model_version.or(results.model_version);
         }
-        Some(Err(error)) => record.warnings.push(format!("the metrics could not be read: {error}")),
+        Some(Err(error)) => {
+            record.warnings.push(format!(
+                "the tracker's record could not be read, so the metrics are those of the steps' logs: {error}"
+            ));
+            record.metrics = logged_metrics(inner, &record).await;
+        }
         None => record.metrics = logged_metrics(inner, &record).await,
     }
     record.state = state;
@@ -217,7 +224,8 @@ async fn complete(inner: &Inner, run: &Followed, end: Result<EngineRunStatus, En
     run.record.send_replace(record);
 }
 
-/// Without a tracker, the steps that measure still write what they found as the line `metrics: {…}` into their log.
+/// Without a tracker that can be read, the steps that measure still write what they found as the line `metrics: {…}`
+/// into their log.
 async fn logged_metrics(inner: &Inner, record: &RunRecord) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::new();
     for step in record.steps.iter().filter(|step| step.state == StepState::Succeeded) {

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::engine::Submission;
 use crate::follow::{Followed, follow};
@@ -475,7 +477,9 @@ impl Inner {
             ..RunFailure::default()
         });
         if !unknown {
-            self.finish_tracking(&mut record, RunState::Failed).await;
+            // Somebody waits for the error.
+            self.finish_tracking(&mut record, RunState::Failed, Duration::ZERO)
+                .await;
         }
         if let Err(error) = self.save(&mut record).await {
             tracing::error!(run = %record.id, %error, "the end of the run could not be recorded");
@@ -483,14 +487,28 @@ impl Inner {
         error
     }
 
-    pub(crate) async fn finish_tracking(&self, record: &mut RunRecord, state: RunState) {
+    /// Writes into the tracker's record how the run ended; a tracker out of reach is asked again `within` that time.
+    pub(crate) async fn finish_tracking(&self, record: &mut RunRecord, state: RunState, within: Duration) {
         let (Some(tracker), Some(run)) = (&self.tracker, &record.tracking) else {
             return;
         };
-        if let Err(error) = tracker.finish(run, state).await {
-            record
-                .warnings
-                .push(format!("the end of the run is not in the tracker's record: {error}"));
+        let deadline = Instant::now() + within;
+        let mut pause = Duration::from_millis(500);
+        loop {
+            match tracker.finish(run, state).await {
+                Ok(()) => return,
+                // A server that restarts is back soon, and nobody else closes the record.
+                Err(TrackingError::Unreachable { .. }) if Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(10));
+                }
+                Err(error) => {
+                    record
+                        .warnings
+                        .push(format!("the end of the run is not in the tracker's record: {error}"));
+                    return;
+                }
+            }
         }
     }
 

@@ -65,6 +65,8 @@ pub struct Settings {
     pub run_timeout: Duration,
     /// Longest time an engine may be out of reach before a run is no longer followed. Default 1 hour.
     pub outage_limit: Duration,
+    /// Longest time for which the end of a run is offered to a tracker that is out of reach. Default 1 minute.
+    pub tracking_limit: Duration,
     /// Longest time in which the HTTP router reads the body of one request. Default 30 seconds.
     pub body_timeout: Duration,
     /// Time between two looks at a run. Default 2 seconds.
@@ -89,6 +91,7 @@ impl Default for Settings {
             retries: 2,
             run_timeout: Duration::from_secs(24 * 3600),
             outage_limit: Duration::from_secs(3600),
+            tracking_limit: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             poll_interval: Duration::from_secs(2),
             allow_local_repositories: false,
@@ -130,6 +133,13 @@ impl Settings {
     #[must_use]
     pub fn outage_limit(mut self, limit: Duration) -> Self {
         self.outage_limit = limit;
+        self
+    }
+
+    /// Sets the longest time for which the end of a run is offered to a tracker that is out of reach.
+    #[must_use]
+    pub fn tracking_limit(mut self, limit: Duration) -> Self {
+        self.tracking_limit = limit;
         self
     }
 

@@ -24,7 +24,7 @@ async fn answer(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     tokio::time::timeout(AT_ONCE, stream.read_to_end(&mut answer))
         .await
-        .expect("the connection stays open")
+        .unwrap()
         .unwrap();
     String::from_utf8(answer).unwrap()
 }

@@ -53,6 +53,8 @@ mod http;
 mod http_bodies;
 #[cfg(feature = "local")]
 mod model_repository;
+#[cfg(feature = "local")]
+mod tracker;
 #[cfg(all(feature = "local", feature = "testing"))]
 mod workflows_kubeflow;
 #[cfg(feature = "local")]

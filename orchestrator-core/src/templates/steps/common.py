@@ -71,6 +71,10 @@ class ApiError(Exception):
         super().__init__(text)
         self.status, self.code = status, code
 
+    def unreachable(self):
+        """Whether the server may take the same later. A wrong setting is no matter of time."""
+        return self.code == "UNREACHABLE" or self.status in (429, 502, 503, 504) or "QueuePool limit" in str(self)
+
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_):  # urllib would send the credentials along to the new host
@@ -126,7 +130,7 @@ class Tracking:
             except (OSError, http.client.HTTPException, ValueError) as problem:
                 if wait is None or isinstance(problem, ValueError):
                     text = "the tracking server %s could not be reached: %s" % (self.uri, problem)
-                    raise ApiError(0, "", text) from None
+                    raise ApiError(0, "" if isinstance(problem, ValueError) else "UNREACHABLE", text) from None
             finally:
                 if file:
                     data.close()
@@ -190,6 +194,18 @@ def tracking(needed_for=None):
         die("%s needs MLflow: set MLFLOW_TRACKING_URI and MLFLOW_RUN_ID" % needed_for)
     say("no tracking: MLFLOW_TRACKING_URI and MLFLOW_RUN_ID are not set")
     return None
+
+
+def noted(what, send):
+    """Calls send() and answers whether it arrived. A step whose work is done does not fail because nobody notes it."""
+    try:
+        send()
+    except ApiError as problem:
+        if not problem.unreachable():
+            raise
+        say("warning: %s could not be logged: %s" % (what, problem))
+        return False
+    return True
 
 
 def read_metrics(path):

@@ -25,7 +25,7 @@ def main():
     say("metrics: " + json.dumps(metrics, sort_keys=True))
     client = tracking()
     if client:
-        client.log(metrics)
+        noted("the comparison", lambda: client.log(metrics))
 
 
 run(main)

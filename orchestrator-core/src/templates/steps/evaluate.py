@@ -1,7 +1,8 @@
 """Evaluates a model: entry point `evaluate` with test_data, model_dir and metrics_file.
 
 In: --code, --split (test.csv or test.jsonl), --model. Out: <output>/metrics.json, one flat object of finite numbers;
-an empty one when the model is marked as absent. --log sends the metrics to the tracked run.
+an empty one when the model is marked as absent. --log sends the metrics to the tracked run; where that cannot be
+reached, the figures are there all the same, and the file UNLOGGED asks a later step to send them.
 """
 
 
@@ -28,8 +29,8 @@ def main():
     write_json(os.path.join(output, "metrics.json"), metrics)
     say("metrics: " + json.dumps(metrics, sort_keys=True))
     client = tracking() if args.log and metrics else None
-    if client:
-        client.log(metrics)
+    if client and not noted("the metrics", lambda: client.log(metrics)):
+        open(os.path.join(output, "UNLOGGED"), "w").close()
 
 
 run(main)

@@ -1,7 +1,7 @@
 """Registers the trained model: uploads it to the tracked run under model/ and makes one version of it.
 
 In: --model, --metrics (metrics.json). Out: <output>/version.json {name, version}. A second attempt finds the version
-of the run instead of making another one.
+of the run instead of making another one. Metrics that could not be logged when they were measured are logged first.
 """
 
 
@@ -51,6 +51,8 @@ def main():
         die("MLFLOW_RUN_ID is not a run id")
     metrics = read_metrics(os.path.join(args.metrics, "metrics.json"))
     root = client.artifacts(client.run_info()["info"]["artifact_uri"]) + "/model/"
+    if os.path.exists(os.path.join(args.metrics, "UNLOGGED")):
+        client.log(metrics)
     files = sorted(os.path.join(at, f) for at, _, names in os.walk(model) for f in names)
     if not files:
         die("the model directory is empty")

@@ -77,7 +77,8 @@ def main():
     say("split: %d rows to train with, %d to test with (seed %d)" % (total - tests, tests, seed))
     client = tracking()
     if client:
-        client.log(tags={"split.train_rows": total - tests, "split.test_rows": tests})
+        tags = {"split.train_rows": total - tests, "split.test_rows": tests}
+        noted("the split", lambda: client.log(tags=tags))
 
 
 run(main)
