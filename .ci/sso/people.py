@@ -37,7 +37,7 @@ class Person:
 
 def everybody():
     # Tests run side by side and count how often somebody's password was judged, so each has people of its own.
-    names = ["alice", "heidi", "judy", "mallory", "olivia", "peggy", "rupert", "victor", "walter"]
+    names = ["alice", "heidi", "judy", "mallory", "olivia", "peggy", "rupert", "sybil", "victor", "walter"]
     people = [
         *map(Person, names),
         # One code is good for one login, so whoever tests with them needs one of their own.

@@ -118,6 +118,16 @@ class Logins(ByHand):
         page = self.browser.submit(page, page.form("otp"), otp=totp(SETUP["users"]["trent"]["totp_secret"]))
         self.is_in(self.saml(page), "trent")
 
+    def test_the_chain_to_kubeflow_pipelines(self):
+        if not SETUP["has_kfp"]:
+            self.skipTest("start.py was not given --sandbox")
+        self.gateway = SETUP["gateways"]["chain"]
+        pipelines = f"{self.gateway}/pipeline/apis/v2beta1/pipelines"
+        self.assertEqual(self.browser.once(pipelines).status, 401)
+        self.through_the_chain("chain", "heidi")
+        page = self.browser.once(pipelines)
+        self.assertEqual((page.status, page.headers.get_content_type()), (200, "application/json"), str(page))
+
     def test_straight_to_the_company(self):
         self.is_in(self.keycloak(self.start("direct"), "alice"), "alice")
 

@@ -1,11 +1,11 @@
 """Starts single sign-on as a company has it, with the real programs, for as long as a command runs.
 
-    python3 .ci/sso/start.py [--kfp HOST:PORT] [--setup FILE] [--limit SECONDS] [-- COMMAND ...]
+    python3 .ci/sso/start.py [--sandbox] [--setup FILE] [--limit SECONDS] [-- COMMAND ...]
 
     slapd (people) -> Keycloak realm `corp` -SAML-> Keycloak realm `cognito` -OIDC-> oauth2-proxy -> Envoy -> services
 
-Behind the gateways a small server answers everything with the identity that it was told; with --kfp an API server of
-Kubeflow Pipelines that trusts the gateway, such as the sandbox's, answers at /pipeline/apis/.
+Behind the gateways a small server answers everything with the identity that it was told; with --sandbox the API server
+of the sandbox, which trusts its gateway as the real one does, answers at /pipeline/apis/.
 
 The command finds in SSO_TEST_SETUP the name of a JSON file that says where everything is and who may log in. Without
 a command the programs run until this one is ended. Everything is on loopback addresses and in a scratch folder; each
@@ -21,31 +21,35 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
-import gateways
-import install
-import programs
-import realms
-import upstream
-from children import Children, Failed, Ports, end_group, listens, say
-from control import Control
-from envoy import Envoy
-from keycloak import Keycloak
-from other_provider import OtherProvider
-from people import everybody
-from slapd import Slapd
-from tls import Authority
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import gateways  # noqa: E402
+import harness  # noqa: E402
+import install  # noqa: E402
+import programs  # noqa: E402
+import realms  # noqa: E402
+import upstream  # noqa: E402
+from children import Children, Failed, Ports, end_group, listens, say  # noqa: E402
+from control import Control  # noqa: E402
+from envoy import Envoy  # noqa: E402
+from keycloak import Keycloak  # noqa: E402
+from other_provider import OtherProvider  # noqa: E402
+from people import everybody  # noqa: E402
+from slapd import Slapd  # noqa: E402
+from tls import Authority  # noqa: E402
 
 BROKER, COMPANY, DIRECTORY, OTHER = "127.77.1.1", "127.77.1.2", "127.77.1.3", "127.77.1.4"
 HERE = "127.0.0.1"
 
 
 class Setup:
-    def __init__(self, folder, kfp):
+    def __init__(self, folder, with_sandbox):
         self.folder = folder
         self.children = Children(folder)
         self.people = everybody()
-        self.kfp = kfp
+        self.sandbox = harness.sandbox("--simulate") if with_sandbox else None
         self.begin = time.monotonic()
 
     def say(self, text):
@@ -87,6 +91,8 @@ class Setup:
             made("broken", "127.77.0.6", ports, corp, broken=True),
             other.gateway("other", "127.77.0.7", ports),
             other.gateway("consent", "127.77.0.8", ports),
+            # Whose check a test may stop, with nobody else in the way.
+            other.gateway("crash", "127.77.0.9", ports),
         ]
 
         def of(issuer):
@@ -109,9 +115,9 @@ class Setup:
         other.start(self.children, [p for p in people if not p.realm], of(other.issuer), asks_consent=["consent"])
         envoy = Envoy(programs.envoy_binary(self.installed("envoy")), self.sub("envoy"), self.authority.certificate)
         envoy.upstream(HERE, upstream_port)
-        if self.kfp:
-            host, _, port = self.kfp.rpartition(":")
-            envoy.kfp(host, int(port))
+        if self.sandbox:
+            kfp = urllib.parse.urlsplit(self.sandbox.kfp_direct_url)
+            envoy.kfp(kfp.hostname, kfp.port)
         proxies = self.sub("oauth2-proxy")
         for gateway in self.gateways:
             envoy.gateway(gateway, certificates.get(gateway.host))
@@ -136,6 +142,11 @@ class Setup:
         self.say("Keycloak is ready")
         self.control = Control(self.children, self.gateways, envoy, ready).serve(HERE, control_port)
 
+    def stop(self):
+        self.children.stop_all()
+        if self.sandbox:
+            self.sandbox.stop()
+
     def told(self):
         return {
             "ca_file": self.authority.certificate,
@@ -145,6 +156,7 @@ class Setup:
             # The name by which the broker's page calls the company's provider.
             "federated": "AzureAD",
             "users": {name: person.told() for name, person in self.people.items()},
+            "has_kfp": self.sandbox is not None,
             "session_seconds": {"short": 4, "stale": 3},
             "control": self.control,
         }
@@ -162,7 +174,7 @@ def arguments():
         at = ours.index("--")
         ours, command = ours[:at], ours[at + 1:]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kfp", help="HOST:PORT of an API server of Kubeflow Pipelines")
+    parser.add_argument("--sandbox", action="store_true", help="with the API server of the sandbox behind the gateways")
     parser.add_argument("--setup", help="where the JSON file is written")
     parser.add_argument("--limit", type=int, default=3600, help="seconds after which everything is ended")
     return parser.parse_args(ours), command
@@ -193,9 +205,9 @@ def main():
         signal.signal(signum, lambda *_: sys.exit(130))
     os.umask(0o077)
     folder = tempfile.mkdtemp(prefix="sso-")
-    setup = Setup(folder, chosen.kfp)
-    status = 1
+    setup, status = None, 1
     try:
+        setup = Setup(folder, chosen.sandbox)
         setup.start()
         path = chosen.setup or os.path.join(folder, "setup.json")
         setup.write(path)
@@ -204,7 +216,8 @@ def main():
     except Failed as error:
         say(error)
     finally:
-        setup.children.stop_all()
+        if setup:
+            setup.stop()
         kept = os.environ.get("SSO_KEEP_LOGS")
         if kept:
             shutil.copytree(folder, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("home", "tls"))
