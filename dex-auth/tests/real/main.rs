@@ -9,5 +9,6 @@
     reason = "helpers outside of test functions fail the test, too"
 )]
 
+mod logins;
 mod refusals;
 mod setup;

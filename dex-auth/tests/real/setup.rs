@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dex_auth::{Credentials, Session, SessionBuilder};
+use dex_auth::{Credentials, IdentityProvider, Session, SessionBuilder};
 use serde::Deserialize;
 use url::Url;
 
@@ -16,6 +16,11 @@ pub(crate) struct Setup {
     gateways: BTreeMap<String, String>,
     origins: BTreeMap<String, BTreeMap<String, String>>,
     users: BTreeMap<String, Person>,
+    session_seconds: BTreeMap<String, u64>,
+    /// What the broker's page calls the company's provider.
+    federated: String,
+    /// Whether an API server of Kubeflow Pipelines is behind the gateways.
+    pub(crate) has_kfp: bool,
     control: String,
 }
 
@@ -23,6 +28,9 @@ pub(crate) struct Setup {
 pub(crate) struct Person {
     pub(crate) username: String,
     pub(crate) password: String,
+    pub(crate) email: String,
+    /// For who has an authenticator app.
+    pub(crate) totp_secret: Option<String>,
 }
 
 /// How often somebody's password or code was judged by a provider.
@@ -61,6 +69,10 @@ impl Setup {
         &self.users[name]
     }
 
+    pub(crate) fn session_lasts(&self, gateway: &str) -> Duration {
+        Duration::from_secs(self.session_seconds[gateway])
+    }
+
     pub(crate) fn ca(&self) -> Vec<u8> {
         std::fs::read(&self.ca_file).unwrap()
     }
@@ -68,14 +80,53 @@ impl Setup {
     /// A session at a gateway, with no provider named.
     pub(crate) fn builder(&self, gateway: &str, person: &str) -> SessionBuilder {
         let person = self.person(person);
+        let mut credentials = Credentials::new(&person.username, person.password.as_str());
+        if let Some(secret) = &person.totp_secret {
+            credentials = credentials.totp_secret(secret.as_str());
+        }
         Session::builder(self.gateway(gateway))
             .unwrap()
-            .credentials(Credentials::new(&person.username, person.password.as_str()))
+            .credentials(credentials)
+    }
+
+    /// The same with the providers of that gateway named, as its users would.
+    pub(crate) fn session(&self, gateway: &str, person: &str) -> SessionBuilder {
+        let builder = self.builder(gateway, person);
+        let at = |who, scheme| IdentityProvider::at(self.origin(who, scheme)).unwrap();
+        let broker = |scheme| at("broker", scheme).broker(&self.federated);
+        // Spares the broker's page.
+        let hinted = |scheme| broker(scheme).authorize_parameter("kc_idp_hint", &self.federated);
+        match gateway {
+            "chain" => builder
+                .identity_provider(broker("http"))
+                .identity_provider(at("company", "http")),
+            "short" => builder
+                .identity_provider(hinted("http"))
+                .identity_provider(at("company", "http")),
+            "tls" => builder
+                .identity_provider(hinted("https"))
+                .identity_provider(at("company", "https"))
+                .root_certificate_pem(self.ca()),
+            "direct" | "stale" => builder.identity_provider(at("company", "http")),
+            "other" | "consent" | "crash" => builder.identity_provider(at("other", "http")),
+            unknown => panic!("no gateway {unknown}"),
+        }
+    }
+
+    /// At the gateway of the broker, as one of the broker's own people.
+    pub(crate) fn session_of_broker(&self, person: &str) -> SessionBuilder {
+        let broker = IdentityProvider::at(self.origin("broker", "http")).unwrap();
+        self.builder("chain", person).identity_provider(broker.own_users())
     }
 
     pub(crate) async fn judged(&self, person: &str) -> Judged {
         self.ask(reqwest::Method::GET, &["logins", &self.person(person).username])
             .await
+    }
+
+    /// Method, path and status of everything that a gateway has answered.
+    pub(crate) async fn requests(&self, gateway: &str) -> Vec<(String, String, u16)> {
+        self.ask(reqwest::Method::GET, &["requests", gateway]).await
     }
 
     pub(crate) async fn stop(&self, program: &str) {
