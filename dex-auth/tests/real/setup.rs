@@ -1,6 +1,7 @@
 //! What `.ci/sso/start.py` tells: where the real programs are, and who may log in.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::time::Duration;
 
 use dex_auth::{Credentials, IdentityProvider, Session, SessionBuilder};
@@ -44,13 +45,9 @@ impl Setup {
     /// Without the programs a test says so in a line that stays visible, and ends.
     pub(crate) fn of_environment(test: &str) -> Option<Self> {
         let Ok(path) = std::env::var("SSO_TEST_SETUP") else {
-            // Past the test harness, which keeps what `println!` says of a test that passes.
-            use std::io::Write as _;
-            writeln!(
-                std::io::stderr(),
-                "SKIP: {test}: needs the programs of .ci/sso/start.py (SSO_TEST_SETUP)"
-            )
-            .unwrap();
+            // Past the test harness, which keeps what `eprintln!` says of a test that passes.
+            let line = format!("SKIP: {test}: needs the programs of .ci/sso/start.py (SSO_TEST_SETUP)\n");
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
             return None;
         };
         Some(serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
