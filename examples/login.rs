@@ -3,13 +3,12 @@
 //!     KUBEFLOW_PASSWORD=… cargo run --example login -- --url https://kubeflow.example.com --username me@example.com
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-use dex_auth::Credentials;
-use examples::connect::{login_failure, password, session};
+use clap::{Parser, ValueEnum};
 use examples::exit::{Failure, end};
+use examples::progress::say;
+use examples::sign_in::{SignIn, login_failure};
 use secrecy::ExposeSecret;
 
 /// Logs in and prints the session cookie as one JSON object.
@@ -18,15 +17,19 @@ struct Arguments {
     /// Address of the Kubeflow.
     #[arg(long)]
     url: String,
-    /// The user. The password comes from `KUBEFLOW_PASSWORD` or a prompt.
-    #[arg(long, env = "KUBEFLOW_USERNAME")]
-    username: String,
-    /// Login method, where there are several (the connector's id).
-    #[arg(long)]
-    connector: Option<String>,
-    /// File with further certificates to trust, in PEM.
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    sign_in: SignIn,
+    /// Explain every step of the login on standard error, whether it worked or not.
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    explain: Option<Explanation>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Explanation {
+    /// A list.
+    Text,
+    /// A Mermaid sequence diagram.
+    Mermaid,
 }
 
 #[tokio::main]
@@ -36,14 +39,16 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let credentials = Credentials::new(arguments.username, password()?);
-    let session = session(
-        &arguments.url,
-        credentials,
-        arguments.connector.as_deref(),
-        arguments.ca_file.as_deref(),
-    )?;
-    let cookie = session.login().await.map_err(login_failure)?;
+    let credentials = arguments.sign_in.credentials().await?;
+    let session = arguments.sign_in.session(&arguments.url, credentials)?;
+    let outcome = session.login().await;
+    if let (Some(form), Some(trace)) = (arguments.explain, session.last_login()) {
+        say(&match form {
+            Explanation::Text => trace.to_string(),
+            Explanation::Mermaid => trace.mermaid(),
+        });
+    }
+    let cookie = outcome.map_err(login_failure)?;
     let line = serde_json::json!({
         "kind": "cookie",
         "name": cookie.name(),

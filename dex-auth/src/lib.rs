@@ -69,6 +69,14 @@ mod credentials;
 mod error;
 mod expiry;
 mod flow;
+/// How each login goes, and what to do for a provider that is not listed.
+#[cfg(any(doc, doctest))]
+pub mod guide {
+    #![doc = include_str!("../docs/flows.md")]
+
+    #[doc = include_str!("../docs/own-provider.md")]
+    pub mod own_provider {}
+}
 mod handler;
 mod html;
 mod identity_provider;

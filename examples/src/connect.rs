@@ -1,10 +1,9 @@
 //! Turns the flags into an orchestrator: a mocked Kubeflow of its own, a real one, or processes of this machine.
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use dex_auth::{Credentials, Session};
+use dex_auth::Credentials;
 use orchestrator_core::engines::{KfpV2, Local};
 use orchestrator_core::testing::{Sandbox, SandboxError};
 use orchestrator_core::{DatasetStore, GitRepository, MlflowTracker, Orchestrator, Settings};
@@ -15,6 +14,7 @@ use crate::bundled::{self, Repository};
 use crate::exit::{Failure, Status};
 use crate::flags::{Connection, EngineName, Work};
 use crate::progress::say;
+use crate::sign_in::login_failure;
 
 /// An orchestrator and what it stands on.
 #[derive(Debug)]
@@ -79,11 +79,7 @@ async fn sandbox(flags: &Connection) -> Result<Connected, Failure> {
 }
 
 async fn kubeflow(flags: &Connection, url: &str) -> Result<Connected, Failure> {
-    let username = flags
-        .username
-        .clone()
-        .ok_or_else(|| Failure::usage("--kubeflow-url needs --username (or KUBEFLOW_USERNAME)"))?;
-    let credentials = Credentials::new(username, asked_password().await?);
+    let credentials = flags.sign_in.credentials().await?;
     let namespace = match &flags.namespace {
         Some(namespace) => namespace.clone(),
         None => String::new(),
@@ -100,7 +96,7 @@ async fn kubeflow(flags: &Connection, url: &str) -> Result<Connected, Failure> {
 
 /// Logs in and finds the namespace, if none was named.
 async fn kfp_v2(url: &str, credentials: Credentials, namespace: &str, flags: &Connection) -> Result<KfpV2, Failure> {
-    let session = session(url, credentials, flags.connector.as_deref(), flags.ca_file.as_deref())?;
+    let session = flags.sign_in.session(url, credentials)?;
     session.login().await.map_err(login_failure)?;
     let base = format!("{}/pipeline", url.trim_end_matches('/'));
     let client = kfp_client::Client::builder(&base)
@@ -185,101 +181,10 @@ fn mlflow(uri: &str, flags: &Connection) -> Result<mlflow_client::Client, Failur
         .map_err(Failure::usage)?
         .credentials_from_env()
         .map_err(Failure::usage)?;
-    if let Some(pem) = ca(flags.ca_file.as_deref())? {
+    if let Some(pem) = flags.sign_in.certificates()? {
         builder = builder.root_certificate_pem(&pem);
     }
     builder.build().map_err(Failure::usage)
-}
-
-fn ca(file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(path) = file else { return Ok(None) };
-    let unusable = |problem: &dyn std::fmt::Display| Failure::usage(format!("--ca-file {}: {problem}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
-    let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-        .ok()
-        .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| unusable(&"it holds no certificate in PEM form"))?;
-    // Only a client reads what is inside of them, and would not know where they came from.
-    reqwest::Client::builder()
-        .tls_certs_merge(certificates)
-        .build()
-        .map_err(|_| unusable(&"it holds something else than certificates of authorities"))?;
-    Ok(Some(pem))
-}
-
-/// A session that is not logged in yet.
-///
-/// # Errors
-/// When the address or the file with certificates cannot be used.
-pub fn session(
-    url: &str,
-    credentials: Credentials,
-    connector: Option<&str>,
-    ca_file: Option<&Path>,
-) -> Result<Session, Failure> {
-    let mut builder = Session::builder(url).map_err(Failure::usage)?.credentials(credentials);
-    if let Some(connector) = connector {
-        builder = builder.connector(connector);
-    }
-    if let Some(pem) = ca(ca_file)? {
-        builder = builder.root_certificate_pem(&pem);
-    }
-    builder.build().map_err(Failure::usage)
-}
-
-/// Why a login failed: a wrong address or setting is the user's turn, everything else the service's.
-pub fn login_failure(error: dex_auth::Error) -> Failure {
-    use dex_auth::Error;
-    match error {
-        Error::ConnectorUnknown { requested, available } => Failure::usage(format!(
-            "this Kubeflow offers no connector {requested}: give --connector one of {}",
-            ids(&available)
-        )),
-        Error::ConnectorRequired { available } => Failure::usage(format!(
-            "this Kubeflow offers several connectors: give --connector one of {}",
-            ids(&available)
-        )),
-        Error::WrongPassword { origin } => Failure::service(format!(
-            "{origin} refused the user name or password: check --username and KUBEFLOW_PASSWORD"
-        )),
-        Error::Config { .. } => Failure::usage(error),
-        error => Failure::service(error),
-    }
-}
-
-fn ids(connectors: &[dex_auth::Connector]) -> String {
-    let ids: Vec<_> = connectors.iter().map(|connector| connector.id.as_str()).collect();
-    ids.join(", ")
-}
-
-/// The password of the environment, or of a prompt where somebody can answer it.
-///
-/// # Errors
-/// When there is neither.
-pub fn password() -> Result<SecretString, Failure> {
-    if let Ok(password) = std::env::var("KUBEFLOW_PASSWORD") {
-        if password.is_empty() {
-            return Err(Failure::usage("KUBEFLOW_PASSWORD is empty"));
-        }
-        return Ok(password.into());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "set KUBEFLOW_PASSWORD: there is no terminal to ask for the password",
-        ));
-    }
-    let typed =
-        rpassword::prompt_password("Password: ").map_err(|error| Failure::usage(format!("no password: {error}")))?;
-    Ok(typed.into())
-}
-
-/// [`password`], asked for by a thread of its own: somebody who is asked must still be able to interrupt.
-async fn asked_password() -> Result<SecretString, Failure> {
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || sender.send(password()));
-    receiver
-        .await
-        .unwrap_or_else(|_| Err(Failure::failed("the password could not be asked for")))
 }
 
 /// Whether steps run on this machine.

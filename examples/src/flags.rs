@@ -1,8 +1,8 @@
 //! The flags that `train`, `evaluate`, `deploy` and `server` share.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
+
+use crate::sign_in::SignIn;
 
 /// Which engine runs the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,15 +32,9 @@ pub struct Connection {
     /// Address of a Kubeflow; without it a mocked one is started on loopback.
     #[arg(long, value_name = "URL")]
     pub kubeflow_url: Option<String>,
-    /// User at that Kubeflow. The password comes from `KUBEFLOW_PASSWORD` or a prompt.
-    #[arg(long, env = "KUBEFLOW_USERNAME", requires = "kubeflow_url")]
-    pub username: Option<String>,
-    /// Login method, where there are several (the connector's id).
-    #[arg(long, requires = "kubeflow_url")]
-    pub connector: Option<String>,
-    /// File with further certificates to trust, in PEM.
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
+    /// How to log in there.
+    #[command(flatten)]
+    pub sign_in: SignIn,
     /// Namespace in which runs live.
     #[arg(long)]
     pub namespace: Option<String>,

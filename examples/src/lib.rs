@@ -9,4 +9,5 @@ pub mod flags;
 pub mod job;
 pub mod progress;
 pub mod requests;
+pub mod sign_in;
 pub mod summary;
