@@ -51,6 +51,7 @@ pub struct SandboxBuilder {
     session_ttl: Option<Duration>,
     simulate: bool,
     namespace: String,
+    step_environment: Vec<(String, String)>,
 }
 
 /// The sandbox could not be started.
@@ -85,6 +86,7 @@ impl Default for SandboxBuilder {
             session_ttl: None,
             simulate: false,
             namespace: "team-a".to_owned(),
+            step_environment: Vec::new(),
         }
     }
 }
@@ -139,6 +141,13 @@ impl SandboxBuilder {
         self
     }
 
+    /// Sets a variable in the environment of every step, as a `PodDefault` of the namespace does.
+    #[must_use]
+    pub fn step_environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.step_environment.push((name.into(), value.into()));
+        self
+    }
+
     /// Starts everything, on loopback only.
     ///
     /// # Errors
@@ -153,7 +162,7 @@ impl SandboxBuilder {
             port: self.port,
             source,
         })?;
-        let kfp = KfpServer::builder()
+        let mut kfp = KfpServer::builder()
             .generation(self.generation)
             .multi_user(!self.single_user)
             .owner(USERNAME, &self.namespace)
@@ -161,8 +170,11 @@ impl SandboxBuilder {
                 Execution::Simulate
             } else {
                 Execution::Processes
-            })
-            .build();
+            });
+        for (name, value) in self.step_environment {
+            kfp = kfp.environment(name, value);
+        }
+        let kfp = kfp.build();
         let mlflow = MlflowServer::builder().build();
         let mut gateway = Gateway::builder()
             .release(self.release)

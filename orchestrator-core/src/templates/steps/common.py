@@ -97,6 +97,9 @@ class Tracking:
             self.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         elif token:
             self.headers["Authorization"] = "Bearer " + token
+        # As the official client reads it: seconds of the first pause, each further one is twice as long.
+        factor = float(env.get("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR") or 1)
+        self.pauses = [factor, 2 * factor, 4 * factor, 8 * factor, None]
         tls = ssl.create_default_context(cafile=env.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None)
         if env.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
             tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
@@ -105,7 +108,7 @@ class Tracking:
     def send(self, method, path, query=None, body=None, file=None, into=None, again=True):
         """One request. Waits at most 60 s for each read; five attempts unless `again` is false."""
         url = self.uri + path + ("?" + urllib.parse.urlencode(query) if query else "")
-        for wait in (1, 2, 4, 8, None) if again else (None,):
+        for wait in self.pauses if again else (None,):
             headers, data = dict(self.headers), None
             if body is not None:
                 data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
