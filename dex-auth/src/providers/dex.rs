@@ -20,8 +20,15 @@ pub(crate) struct DexPages;
 impl PageHandler for DexPages {
     fn handle(&self, page: &Page, progress: &Progress) -> Option<Decision> {
         let post = |form: &Form| form.method == FormMethod::Post;
+        // Other providers name their fields so, too; the address is Dex's own in all releases.
+        let to_dex = |form: &Form| {
+            form.target
+                .as_ref()
+                .is_some_and(|target| target.path().contains("/auth/"))
+        };
         let password = page.only_form(|form| {
             post(form)
+                && to_dex(form)
                 && form.field("login").is_some()
                 && form.field("password").is_some_and(|field| field.kind == "password")
         });
@@ -93,16 +100,10 @@ fn choose(connectors: &[(Connector, Url)], progress: &Progress) -> Result<Action
 }
 
 fn submit_password(page: &Page, form: &Form, progress: &Progress) -> Result<Action, Error> {
-    // Dex shows the form again after a refusal, with status 200 up to 2.35 and 401 later. The sentence quotes the prompt
-    // that the administrator chose; the id is the same everywhere.
+    // Dex shows the form again after a refusal, with status 200 up to 2.35 and 401 later. Whatever it says or does not
+    // say then, the password is not sent a second time.
     if progress.password_sent {
-        return Err(if page.has("#login-error") {
-            Error::WrongPassword { origin: page.origin() }
-        } else {
-            Error::LoginStateLost {
-                message: "Dex shows the password form again without saying why".to_owned(),
-            }
-        });
+        return Err(Error::WrongPassword { origin: page.origin() });
     }
     Ok(Action::Submit(
         Submission::of(form)?

@@ -66,7 +66,6 @@ async fn completed(setup: &Setup, gateway: &str) -> usize {
 }
 
 #[tokio::test]
-#[ignore = "the pages of Keycloak are not known yet"]
 async fn directory_company_saml_broker_gateway() {
     let Some(setup) = Setup::of_environment("directory_company_saml_broker_gateway") else {
         return;
@@ -89,7 +88,6 @@ async fn the_same_over_tls_with_a_private_authority() {
 }
 
 #[tokio::test]
-#[ignore = "the pages of Keycloak are not known yet"]
 async fn with_a_one_time_password() {
     let Some(setup) = Setup::of_environment("with_a_one_time_password") else {
         return;

@@ -84,7 +84,6 @@ async fn a_wrong_password_is_judged_once_by_the_company() {
 }
 
 #[tokio::test]
-#[ignore = "the form that this provider shows again is taken for Dex's, and the password goes out twice"]
 async fn a_wrong_password_is_judged_once_by_the_second_provider() {
     let Some(setup) = Setup::of_environment("a_wrong_password_is_judged_once_by_the_second_provider") else {
         return;
@@ -93,7 +92,6 @@ async fn a_wrong_password_is_judged_once_by_the_second_provider() {
 }
 
 #[tokio::test]
-#[ignore = "the pages of Keycloak are not known yet"]
 async fn what_only_a_person_can_do_is_named() {
     let Some(setup) = Setup::of_environment("what_only_a_person_can_do_is_named") else {
         return;
@@ -131,7 +129,6 @@ async fn consent_is_not_given_silently() {
 }
 
 #[tokio::test]
-#[ignore = "the pages of Keycloak are not known yet"]
 async fn a_second_factor_that_was_not_given_is_asked_for() {
     let Some(setup) = Setup::of_environment("a_second_factor_that_was_not_given_is_asked_for") else {
         return;
@@ -147,7 +144,6 @@ async fn a_second_factor_that_was_not_given_is_asked_for() {
 }
 
 #[tokio::test]
-#[ignore = "the pages of Keycloak are not known yet"]
 async fn a_wrong_one_time_code_is_judged_once() {
     let Some(setup) = Setup::of_environment("a_wrong_one_time_code_is_judged_once") else {
         return;

@@ -40,10 +40,22 @@ fn the_password_page_is_filled_in_once() {
         decide(&refused, &sent_password()).outcome,
         Err(Error::WrongPassword { .. })
     ));
+    // Without a word of refusal it is not sent again either.
     assert!(matches!(
         decide(&password_page(""), &sent_password()).outcome,
-        Err(Error::LoginStateLost { .. })
+        Err(Error::WrongPassword { .. })
     ));
+}
+
+#[test]
+fn a_form_of_the_same_fields_elsewhere_is_not_dex() {
+    let form =
+        "<form method=post action='/interaction/x/login'><input name=login><input name=password type=password></form>";
+    assert!(
+        DexPages
+            .handle(&page("/interaction/x", 200, form), &Progress::default())
+            .is_none()
+    );
 }
 
 #[test]
