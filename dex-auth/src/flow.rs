@@ -16,6 +16,8 @@ use crate::providers::dex::connector_id;
 /// A SAML chain behind a broker takes 9 redirects and 2 pages (measured); twice that is a circle.
 const MAX_REDIRECTS: u32 = 20;
 const MAX_PAGES: u32 = 10;
+/// Answers to a handler's own calls, which people never see: a second factor at Entra ID takes three.
+const MAX_CALLS: u32 = 20;
 
 /// What is sent next.
 #[derive(Debug)]
@@ -116,6 +118,7 @@ pub(crate) struct Flow {
     stage: Stage,
     redirects: u32,
     pages: u32,
+    calls: u32,
     last_was_form: bool,
     /// The last request was a handler's call of an API.
     called: bool,
@@ -139,6 +142,7 @@ impl Flow {
             stage: Stage::AtStart,
             redirects: 0,
             pages: 0,
+            calls: 0,
             last_was_form: false,
             called: false,
             authorize: None,
@@ -298,9 +302,14 @@ impl Flow {
     }
 
     fn answered(&mut self, answer: &Incoming) -> Result<Step, Error> {
-        self.pages += 1;
-        if self.pages > MAX_PAGES {
-            return Err(Error::TooManyPages { limit: MAX_PAGES });
+        let (count, limit) = if self.called {
+            (&mut self.calls, MAX_CALLS)
+        } else {
+            (&mut self.pages, MAX_PAGES)
+        };
+        *count += 1;
+        if *count > limit {
+            return Err(Error::TooManyPages { limit });
         }
         let page = if answer.is_html {
             Some(Page::parse(&answer.url, answer.status, &answer.body))

@@ -55,7 +55,6 @@ pub trait PageHandler: fmt::Debug + Send + Sync + 'static {
 }
 
 /// What a handler makes of a page that it knows.
-#[derive(Debug)]
 pub struct Decision {
     pub(crate) page: Cow<'static, str>,
     pub(crate) outcome: Result<Action, Error>,
@@ -90,6 +89,20 @@ impl Decision {
     pub fn note(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.notes.push((key.into(), value.into()));
         self
+    }
+}
+
+impl fmt::Debug for Decision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Notes hold tokens of the login's flow.
+        let notes: Vec<_> = self.notes.iter().map(|(key, _)| key).collect();
+        formatter
+            .debug_struct("Decision")
+            .field("page", &self.page)
+            .field("outcome", &self.outcome)
+            .field("is_step", &self.is_step)
+            .field("notes", &notes)
+            .finish()
     }
 }
 
@@ -253,7 +266,7 @@ impl fmt::Debug for JsonCall {
 
 /// What a handler may know of the login it takes part in.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Progress {
     /// The Dex connector that the session was built for: an id, a name or a type.
@@ -272,6 +285,25 @@ pub struct Progress {
     pub(crate) federated: Option<String>,
     pub(crate) own_users: bool,
     pub(crate) notes: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Notes hold tokens of the login's flow.
+        formatter
+            .debug_struct("Progress")
+            .field("connector", &self.connector)
+            .field("username_sent", &self.username_sent)
+            .field("password_sent", &self.password_sent)
+            .field("code_sent", &self.code_sent)
+            .field("scopes", &self.scopes)
+            .field("can_make_codes", &self.can_make_codes)
+            .field("username", &self.username)
+            .field("federated", &self.federated)
+            .field("own_users", &self.own_users)
+            .field("notes", &self.notes.keys().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 impl Progress {
@@ -323,6 +355,23 @@ impl Progress {
             (None, _) if self.own_users => Ok(None),
             (None, [(_, target)]) => Ok(Some(target.clone())),
             (None, _) => Err(choice(None)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_shown_by_name_only() {
+        let decision = Decision::failure("page", Error::StateMismatch).note("token", "topsecret");
+        let progress = Progress {
+            notes: decision.notes.iter().cloned().collect(),
+            ..Progress::default()
+        };
+        for shown in [format!("{decision:?}"), format!("{progress:?}")] {
+            assert!(shown.contains("token") && !shown.contains("topsecret"), "{shown}");
         }
     }
 }

@@ -472,3 +472,34 @@ fn a_gateway_that_takes_only_tokens_says_so() {
         Error::TokenRequired { .. }
     ));
 }
+
+/// Asks an API forever.
+#[derive(Debug)]
+struct Insatiable;
+
+impl PageHandler for Insatiable {
+    fn handle(&self, page: &Page, _progress: &Progress) -> Option<Decision> {
+        let target = page.join("/api")?;
+        Some(Decision::step("asks", Ok(Action::Call(JsonCall::post(target)))))
+    }
+}
+
+#[test]
+fn answers_to_calls_are_no_pages_and_end_too() {
+    let mut flow = of(Plan {
+        handlers: vec![Arc::new(Insatiable) as Arc<dyn PageHandler>].into(),
+        ..plan()
+    });
+    next(&mut flow, &html("/page", 200, "<p>x"));
+    let answer = Incoming {
+        is_json: true,
+        ..plain("/api", 200, "{}")
+    };
+    for _ in 0..MAX_CALLS {
+        next(&mut flow, &answer);
+    }
+    assert!(matches!(
+        refused(&mut flow, &answer),
+        Error::TooManyPages { limit: MAX_CALLS }
+    ));
+}
