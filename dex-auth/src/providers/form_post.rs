@@ -29,7 +29,7 @@ impl PageHandler for FormPost {
 }
 
 /// A form with anything to fill in is none that sends itself.
-fn hides_all(form: &Form) -> bool {
+pub(super) fn hides_all(form: &Form) -> bool {
     form.fields
         .iter()
         .all(|field| ["hidden", "submit", "button"].contains(&field.kind.as_str()))

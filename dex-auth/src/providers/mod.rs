@@ -3,7 +3,9 @@
 //! Every handler recognises its pages by marks that no other provider's pages bear; only [`generic`] takes whatever is
 //! left, and so comes last.
 
+mod cognito;
 pub(crate) mod dex;
+mod entra;
 mod form_post;
 mod generic;
 mod oauth2_proxy;
@@ -19,6 +21,8 @@ fn specific() -> Vec<Arc<dyn PageHandler>> {
     vec![
         Arc::new(oauth2_proxy::Oauth2ProxyPages),
         Arc::new(dex::DexPages),
+        Arc::new(cognito::CognitoPages),
+        Arc::new(entra::EntraIdPages),
         Arc::new(form_post::FormPost),
     ]
 }
