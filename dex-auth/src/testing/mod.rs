@@ -48,4 +48,7 @@ mod tests;
 pub use clock::Clock;
 pub use dex::{Connector, LdapConnector};
 pub use gateway::{Gateway, GatewayBuilder, RequestRecord};
+pub use provider::{
+    Cognito, CognitoBuilder, CognitoUser, EntraId, EntraIdBuilder, EntraUser, OpenIdSource, SamlSource,
+};
 pub use release::{Release, UnknownRelease};

@@ -8,5 +8,11 @@
 )]
 
 #[cfg(feature = "testing")]
+mod cognito;
+#[cfg(feature = "testing")]
+mod entra;
+#[cfg(feature = "testing")]
 mod fake;
 mod hostile;
+#[cfg(feature = "testing")]
+mod relying_party;

@@ -280,8 +280,8 @@ fn a_code_of_the_authenticator_is_given_once() {
         (&begin.body["Ctx"], &begin.body["FlowToken"]),
         (&"c0".into(), &"t0".into())
     );
-    let begun = json!({"Success": true, "Ctx": "c1", "FlowToken": "t1", "SessionId": "s1"});
-    let decision = answer_to(&begin, begun, &later);
+    let accepted = json!({"Success": true, "Ctx": "c1", "FlowToken": "t1", "SessionId": "s1"});
+    let decision = answer_to(&begin, accepted, &later);
     let Ok(Action::Call(end)) = &decision.outcome else {
         panic!()
     };
@@ -386,11 +386,11 @@ fn forms_that_send_themselves_have_one_handler_each() {
         );
         Page::parse(&Url::parse(AT).unwrap(), 200, &html)
     };
-    let hidden = |names: &[&str]| -> String {
-        names
+    let hidden = |names: &[&str]| {
+        let inputs = names
             .iter()
-            .map(|name| format!("<input type=\"hidden\" name=\"{name}\" value=\"v\"/>"))
-            .collect()
+            .map(|name| format!("<input type=\"hidden\" name=\"{name}\" value=\"v\"/>"));
+        inputs.collect::<Vec<_>>().concat()
     };
     for (names, wanted) in [
         (&["SAMLResponse", "RelayState"][..], "SAML: response on its way back"),

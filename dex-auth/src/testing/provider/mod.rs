@@ -5,13 +5,22 @@
 
 #![allow(dead_code, unused_imports, reason = "the providers that use it are being added")]
 
+mod authenticator;
 mod codes;
+mod cognito;
+mod entra;
 mod host;
 mod saml;
+#[cfg(test)]
+mod visitor;
 
 use std::fmt;
+use std::sync::Arc;
 
+pub(super) use authenticator::Authenticator;
 pub(super) use codes::{AuthorizationRequest, BadRequest, Clients, CodeBook};
+pub use cognito::{Cognito, CognitoBuilder, CognitoUser};
+pub use entra::{EntraId, EntraIdBuilder, EntraUser};
 pub(super) use host::{Site, listen, serve};
 pub(super) use saml::{SamlError, SamlIssuer, SamlRequest, SamlSide};
 
@@ -59,4 +68,26 @@ pub(super) trait SamlProvider: fmt::Debug + Send + Sync {
 
     /// What its responses are checked with.
     fn saml(&self) -> &SamlIssuer;
+}
+
+/// A fake OpenID provider, as one who relies on it is told of it: made from a reference to any provider of this module
+/// that speaks OpenID Connect.
+#[derive(Clone, Debug)]
+pub struct OpenIdSource(pub(super) Arc<dyn OpenIdProvider>);
+
+/// A fake SAML identity provider, as one who relies on it is told of it: made from a reference to any provider of this
+/// module that speaks SAML.
+#[derive(Clone, Debug)]
+pub struct SamlSource(pub(super) Arc<dyn SamlProvider>);
+
+impl<P: OpenIdProvider + Clone + 'static> From<&P> for OpenIdSource {
+    fn from(provider: &P) -> Self {
+        Self(Arc::new(provider.clone()))
+    }
+}
+
+impl<P: SamlProvider + Clone + 'static> From<&P> for SamlSource {
+    fn from(provider: &P) -> Self {
+        Self(Arc::new(provider.clone()))
+    }
 }
