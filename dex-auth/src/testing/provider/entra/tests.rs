@@ -303,11 +303,11 @@ fn assertions_are_for_the_request_in_either_binding() {
         assert_eq!(end.page().title(), "Working...");
         let fields = end.fields();
         assert_eq!(fields[1], ("RelayState".to_owned(), "r+/=".to_owned()));
-        let side = SamlSide {
+        let expected = SamlSide {
             acs_url: "http://sp.test/acs",
             in_response_to: &asked.id,
         };
-        let Identity { email, .. } = site.saml.accept(&fields[0].1, side).unwrap();
+        let Identity { email, .. } = site.saml.accept(&fields[0].1, expected).unwrap();
         assert_eq!(email, NAME);
     }
     let bad = visitor(&site).get(&format!("/{TENANT}/saml2?SAMLRequest=x"));
