@@ -11,6 +11,8 @@ use crate::html::{Form, FormMethod};
 use crate::origin::shown;
 use crate::page::Page;
 
+use super::second_factor::lost;
+
 /// Set once a button was followed: the page coming back then means that the other provider's answer was not accepted.
 const HANDED_ON: &str = "Cognito: handed on";
 
@@ -24,7 +26,7 @@ impl PageHandler for CognitoPages {
             return None;
         }
         if is_marked(page)
-            && let Some(decision) = other_page(page)
+            && let Some(decision) = other_page(page, progress)
         {
             return Some(decision);
         }
@@ -38,7 +40,7 @@ fn is_marked(page: &Page) -> bool {
 }
 
 /// Pages that only the user can go on from, by their paths.
-fn other_page(page: &Page) -> Option<Decision> {
+fn other_page(page: &Page, progress: &Progress) -> Option<Decision> {
     let origin = page.origin();
     let person = |name: &'static str, action: &str| {
         let action = action.to_owned();
@@ -47,7 +49,7 @@ fn other_page(page: &Page) -> Option<Decision> {
     };
     let path = page.url().path().to_ascii_lowercase();
     Some(match path.trim_end_matches('/') {
-        "/error" => Decision::failure("Cognito: error page", failure(page)),
+        "/error" => Decision::failure("Cognito: error page", failure(page, progress)),
         "/mfa" => Decision::step(
             "Cognito: second factor",
             Err(Error::SecondFactorRequired {
@@ -183,7 +185,7 @@ fn refusal(page: &Page) -> Error {
     }
 }
 
-fn failure(page: &Page) -> Error {
+fn failure(page: &Page, progress: &Progress) -> Error {
     /// Values of the parameter `error`, or texts, that no second try repairs.
     const MISCONFIGURED: [&str; 7] = [
         "redirect_mismatch",
@@ -209,7 +211,7 @@ fn failure(page: &Page) -> Error {
         Error::Misconfigured { origin, message }
     } else {
         // A lost token, or a page that was not the newest one.
-        Error::LoginStateLost { message }
+        lost(page, progress, message)
     }
 }
 

@@ -52,7 +52,7 @@ fn scripted(page: &Page, config: &Config, progress: &Progress) -> Decision {
         "ConvergedProofUpRedirect" => step("Entra ID: second factor to be set up", skip_enrolment(page, config)),
         "ConvergedConditionalAccess" => failure(
             "Entra ID: conditional access",
-            codes::error(page, config).unwrap_or_else(|| Error::AccessDenied {
+            codes::error(page, config, progress).unwrap_or_else(|| Error::AccessDenied {
                 origin: page.origin(),
                 code: None,
                 message: config.message(),
@@ -71,7 +71,7 @@ fn scripted(page: &Page, config: &Config, progress: &Progress) -> Decision {
         ),
         "ConvergedError" => failure(
             "Entra ID: error page",
-            codes::error(page, config).unwrap_or_else(|| Error::LoginRefused {
+            codes::error(page, config, progress).unwrap_or_else(|| Error::LoginRefused {
                 status: page.status(),
                 message: config.message(),
             }),
@@ -84,7 +84,7 @@ fn scripted(page: &Page, config: &Config, progress: &Progress) -> Decision {
             },
         ),
         other => {
-            let error = codes::error(page, config).unwrap_or_else(|| Error::ScriptRequired {
+            let error = codes::error(page, config, progress).unwrap_or_else(|| Error::ScriptRequired {
                 url: crate::origin::shown(page.url()),
                 page: crate::error::one_line(&format!("Entra ID: {other}")),
             });
@@ -96,13 +96,12 @@ fn scripted(page: &Page, config: &Config, progress: &Progress) -> Decision {
 /// The page for the user name and the password, and the page of most refusals.
 fn sign_in(page: &Page, config: &Config, progress: &Progress) -> Decision {
     const NAME: &str = "Entra ID: sign-in page";
-    if let Some(error) = codes::error(page, config) {
+    if let Some(error) = codes::error(page, config, progress) {
         return Decision::step(NAME, Err(error));
     }
+    // Whatever it says or does not say then, the password is not sent a second time.
     if progress.password_sent {
-        let message = "Entra ID shows its sign-in page again without saying why".to_owned();
-        let status = page.status();
-        return Decision::step(NAME, Err(Error::LoginRefused { status, message }));
+        return Decision::step(NAME, Err(Error::WrongPassword { origin: page.origin() }));
     }
     // Asked first, as the page's script does: a user of a federated provider must not give the password here.
     match page.join(config.text("urlGetCredentialType")) {

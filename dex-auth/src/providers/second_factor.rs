@@ -1,4 +1,4 @@
-//! One-time codes, as all providers ask for them: a form with one field.
+//! What all providers have in common: one-time codes, asked for by a form with one field, and lost logins.
 
 use crate::error::Error;
 use crate::handler::{Action, FieldValue, Progress, Submission};
@@ -11,6 +11,19 @@ pub(super) fn submit_code(page: &Page, form: &Form, field: &str, progress: &Prog
     Ok(Action::Submit(
         Submission::of(form)?.with(field, FieldValue::OneTimeCode),
     ))
+}
+
+/// The provider lost the state of the login. Where the password was sent already it may have counted, so the login is not
+/// begun again with it.
+pub(super) fn lost(page: &Page, progress: &Progress, message: String) -> Error {
+    if progress.password_sent {
+        Error::LoginRefused {
+            status: page.status(),
+            message: format!("{message}; the password was sent already, so the login was not begun again"),
+        }
+    } else {
+        Error::LoginStateLost { message }
+    }
 }
 
 pub(super) fn may_send_code(page: &Page, progress: &Progress) -> Result<(), Error> {

@@ -211,6 +211,10 @@ fn the_error_page_tells_a_lost_state_from_a_wrong_setup() {
     let error = |url: &str, html: &str| refused(url, html, &Progress::default());
     assert!(matches!(error("/error", &encountered), Error::LoginStateLost { .. }));
     assert!(matches!(
+        refused("/error", &encountered, &sent()),
+        Error::LoginRefused { .. }
+    ));
+    assert!(matches!(
         error("/error?error=redirect_mismatch&client_id=c", &encountered),
         Error::Misconfigured { .. }
     ));

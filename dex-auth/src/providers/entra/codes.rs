@@ -1,12 +1,14 @@
 //! Entra ID's error codes (`AADSTS` and a number), of which Microsoft says that they may change.
 
 use crate::error::{Error, one_line};
+use crate::handler::Progress;
 use crate::page::Page;
+use crate::providers::second_factor::lost;
 
 use super::config::Config;
 
 /// What the page's error code says; `None` without one.
-pub(super) fn error(page: &Page, config: &Config) -> Option<Error> {
+pub(super) fn error(page: &Page, config: &Config, progress: &Progress) -> Option<Error> {
     let code = match config.number("sErrorCode") {
         number if number.is_empty() => in_words(&config.message())?,
         number => number,
@@ -33,7 +35,7 @@ pub(super) fn error(page: &Page, config: &Config) -> Option<Error> {
         },
         "500121" => Error::SecondFactorRefused { origin },
         // The token of the page ran out, or belongs to another login than the cookies.
-        "50089" | "165000" => Error::LoginStateLost { message: coded() },
+        "50089" | "165000" => lost(page, progress, coded()),
         "50005" | "50105" | "50158" | "53000" | "53001" | "53002" | "53003" | "53004" => Error::AccessDenied {
             origin,
             code: Some(format!("AADSTS{code}")),

@@ -19,7 +19,7 @@ const CODE: &str = "PhoneAppOTP";
 const NAME: &str = "Entra ID: second factor";
 
 pub(super) fn begin(page: &Page, config: &Config, progress: &Progress) -> Decision {
-    if let Some(error) = codes::error(page, config) {
+    if let Some(error) = codes::error(page, config, progress) {
         return Decision::step(NAME, Err(error));
     }
     let methods = methods(config);

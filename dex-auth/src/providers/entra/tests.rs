@@ -235,6 +235,14 @@ fn the_page_that_comes_back_is_not_filled_in_again() {
     for config in [sign_in_page(), with(sign_in_page(), "sErrorCode", "")] {
         assert!(matches!(
             decide(&html(&config), &sent).outcome,
+            Err(Error::WrongPassword { .. })
+        ));
+    }
+    // Nor is the login begun anew, as it would be before the password.
+    for code in [50_089, 165_000] {
+        let config = with(sign_in_page(), "sErrorCode", code);
+        assert!(matches!(
+            decide(&html(&config), &sent).outcome,
             Err(Error::LoginRefused { .. })
         ));
     }
