@@ -29,10 +29,11 @@ impl PageHandler for DexPages {
         let password = page.only_form(|form| {
             post(form)
                 && to_dex(form)
-                && form.field("login").is_some()
+                // Keycloak calls its button so.
+                && form.field("login").is_some_and(|field| ["text", "email"].contains(&field.kind.as_str()))
                 && form.field("password").is_some_and(|field| field.kind == "password")
         });
-        if let Some(form) = password.filter(|_| !page.has("body[data-page-id]")) {
+        if let Some(form) = password {
             return Some(Decision::step(
                 "Dex: password form",
                 submit_password(page, form, progress),

@@ -8,6 +8,7 @@ pub(crate) mod dex;
 mod entra;
 mod form_post;
 mod generic;
+mod keycloak;
 mod oauth2_proxy;
 mod second_factor;
 
@@ -24,6 +25,7 @@ fn specific() -> Vec<Arc<dyn PageHandler>> {
         Arc::new(cognito::CognitoPages),
         Arc::new(entra::EntraIdPages),
         Arc::new(form_post::FormPost),
+        Arc::new(keycloak::KeycloakPages),
     ]
 }
 
