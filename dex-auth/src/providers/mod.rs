@@ -18,7 +18,7 @@ use crate::handler::{PageHandler, Progress};
 use crate::page::Page;
 
 /// Handlers that know a page by its marks.
-fn specific() -> Vec<Arc<dyn PageHandler>> {
+pub(crate) fn specific() -> Vec<Arc<dyn PageHandler>> {
     vec![
         Arc::new(oauth2_proxy::Oauth2ProxyPages),
         Arc::new(dex::DexPages),

@@ -49,6 +49,7 @@ pub use clock::Clock;
 pub use dex::{Connector, LdapConnector};
 pub use gateway::{Gateway, GatewayBuilder, RequestRecord};
 pub use provider::{
-    Cognito, CognitoBuilder, CognitoUser, EntraId, EntraIdBuilder, EntraUser, OpenIdSource, SamlSource,
+    Cognito, CognitoBuilder, CognitoUser, EntraId, EntraIdBuilder, EntraUser, Keycloak, KeycloakBuilder,
+    KeycloakFirstLogin, KeycloakLanguage, KeycloakTheme, KeycloakUser, OpenIdSource, RequiredAction, SamlSource,
 };
 pub use release::{Release, UnknownRelease};

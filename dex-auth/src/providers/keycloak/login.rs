@@ -45,12 +45,16 @@ fn refused(page: &Page) -> Error {
     if page.has(message::REFUSED) {
         return Error::WrongPassword { origin };
     }
+    if !message::answers_a_form(page) {
+        // The password was not looked at: the login had expired before.
+        return message::expired(page);
+    }
     match message::alert(page) {
         // Said in a box above the form, and only to one who knows the password.
-        Some(_) if message::answers_a_form(page) && page.has("body[data-page-id]") => Error::AccountDisabled { origin },
-        // Keycloak before 12 shows every refusal there.
-        Some(_) if message::answers_a_form(page) => Error::WrongPassword { origin },
-        _ => message::expired(page),
+        Some(_) if page.has("body[data-page-id]") => Error::AccountDisabled { origin },
+        // Keycloak before 12 shows every refusal there, and a theme of a company's own may show it anywhere: a lost
+        // login would be begun again, and a wrong password sent twice.
+        _ => Error::WrongPassword { origin },
     }
 }
 

@@ -126,6 +126,11 @@ fn refusals_are_told_by_ids_and_not_by_texts() {
     // Keycloak before 12 said it all in the box.
     let old = page(ANSWER, 200, "", &login(ALERT));
     assert!(matches!(error(&old, &sent()), Error::WrongPassword { .. }));
+    // A theme that says nothing where it could be read: not to be tried again all the same.
+    for id in ["login-login", ""] {
+        let silent = page(ANSWER, 200, id, &login(""));
+        assert!(matches!(error(&silent, &sent()), Error::WrongPassword { .. }), "{id}");
+    }
 }
 
 #[test]

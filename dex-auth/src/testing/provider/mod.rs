@@ -10,6 +10,7 @@ mod codes;
 mod cognito;
 mod entra;
 mod host;
+mod keycloak;
 mod saml;
 #[cfg(test)]
 mod visitor;
@@ -22,6 +23,9 @@ pub(super) use codes::{AuthorizationRequest, BadRequest, Clients, CodeBook};
 pub use cognito::{Cognito, CognitoBuilder, CognitoUser};
 pub use entra::{EntraId, EntraIdBuilder, EntraUser};
 pub(super) use host::{Site, listen, serve};
+pub use keycloak::{
+    Keycloak, KeycloakBuilder, KeycloakFirstLogin, KeycloakLanguage, KeycloakTheme, KeycloakUser, RequiredAction,
+};
 pub(super) use saml::{SamlError, SamlIssuer, SamlRequest, SamlSide};
 
 use super::jwt::ISSUER;
