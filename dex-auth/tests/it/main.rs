@@ -15,4 +15,6 @@ mod entra;
 mod fake;
 mod hostile;
 #[cfg(feature = "testing")]
+mod keycloak;
+#[cfg(feature = "testing")]
 mod relying_party;

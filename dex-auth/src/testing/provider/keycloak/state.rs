@@ -22,8 +22,6 @@ pub(super) struct State {
     pub(super) sessions: HashMap<String, Session>,
     /// Wrong passwords in a row, and when the last one came.
     pub(super) failures: HashMap<String, (u32, i64)>,
-    /// Devices and steps whose codes were used.
-    pub(super) used_codes: HashSet<(String, u64)>,
     /// Users and clients.
     pub(super) consents: HashSet<(String, String)>,
     /// Users of other providers that have an account here.

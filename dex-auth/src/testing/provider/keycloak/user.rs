@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest;
-use totp_rs::{Builder, Secret, Totp};
-
 use super::super::super::sealed::hex;
-use super::super::Identity;
+use super::super::{Authenticator, Identity};
+use aws_lc_rs::digest;
 
 /// What a user of a [`Keycloak`](super::Keycloak) has to do at the next login, after the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +61,7 @@ pub struct KeycloakUser {
 pub(super) struct Device {
     pub(super) id: String,
     pub(super) label: String,
-    totp: Totp,
-}
-
-impl Device {
-    /// The code for one of the steps of 30 seconds since 1970.
-    pub(super) fn code(&self, step: u64) -> String {
-        self.totp.generate(step.saturating_mul(30)).to_string()
-    }
+    pub(super) app: Authenticator,
 }
 
 impl KeycloakUser {
@@ -114,14 +105,12 @@ impl KeycloakUser {
     ///
     /// If the secret is no base32.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a test's own constant")]
     pub fn totp_device(mut self, label: impl Into<String>, secret: &str) -> Self {
-        let secret = Secret::try_from_base32(secret).expect("a secret in base32");
         let id = stable_uuid(&format!("{} device {}", self.name, self.devices.len()));
         self.devices.push(Device {
             id,
             label: label.into(),
-            totp: Builder::new().with_secret(secret).build_noncompliant(),
+            app: Authenticator::new(secret),
         });
         self
     }
