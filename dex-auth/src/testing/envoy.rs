@@ -12,6 +12,7 @@ use wiremock::{Request, Respond, ResponseTemplate};
 use super::authservice::Authservice;
 use super::dex::Dex;
 use super::jwt::{JwtError, text_claim};
+use super::load_balancer::{Balancer, OIDC_DATA, OIDC_IDENTITY, OIDC_TOKEN};
 use super::message::{Incoming, Reply};
 use super::oauth2_proxy::Oauth2Proxy;
 use super::release::Release;
@@ -45,6 +46,9 @@ pub(super) struct Passport {
 pub(super) enum Check {
     Authservice(Authservice),
     Oauth2Proxy(Box<Oauth2Proxy>),
+    LoadBalancer(Box<Balancer>),
+    /// Istio's own policies alone.
+    Tokens,
 }
 
 /// A service behind the gateway.
@@ -78,6 +82,8 @@ impl Envoy {
                 self.check_everything(incoming, |request| check.check(request), true)
             }
             Check::Oauth2Proxy(check) => self.check_sessions(incoming, check),
+            Check::LoadBalancer(check) => self.check_before(incoming, check),
+            Check::Tokens => self.check_tokens(incoming),
         };
         outcome.unwrap_or_else(Outcome::Reply)
     }
@@ -141,6 +147,26 @@ impl Envoy {
         Ok(self.route(request, passport, claims.as_ref()))
     }
 
+    /// A load balancer in front: what it lets through is trusted.
+    fn check_before(&self, request: Incoming<'_>, check: &Balancer) -> Result<Outcome, Reply> {
+        match check.check(request) {
+            Verdict::Answer(reply) => Err(reply),
+            Verdict::Pass(passport) if request.path().starts_with("/dex/") && !check.has_dex() => {
+                Ok(self.forward(request, passport, None))
+            }
+            Verdict::Pass(passport) => Ok(self.route(request, passport, None)),
+        }
+    }
+
+    /// A token or nothing: nobody here sends anyone to a login.
+    fn check_tokens(&self, request: Incoming<'_>) -> Result<Outcome, Reply> {
+        let claims = self.claims(request, None)?;
+        if claims.is_none() && !request.path().starts_with("/dex/") {
+            return Err(Reply::envoy(403, DENIED));
+        }
+        Ok(self.route(request, Passport::default(), claims.as_ref()))
+    }
+
     /// The claims of the token that the request carries after the check; a token that is no good ends the request.
     fn claims(&self, request: Incoming<'_>, id_token: Option<&str>) -> Result<Option<Value>, Reply> {
         let Some(token) = id_token.or_else(|| request.bearer()) else {
@@ -161,6 +187,11 @@ impl Envoy {
             // Since Kubeflow 1.5 only the dashboard may ask it.
             return Outcome::Reply(Reply::envoy(403, DENIED));
         }
+        self.forward(request, passport, claims)
+    }
+
+    fn forward(&self, request: Incoming<'_>, passport: Passport, claims: Option<&Value>) -> Outcome {
+        let path = request.path();
         let upstream = self.upstreams.iter().find(|upstream| {
             path.strip_prefix(upstream.prefix.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -193,7 +224,8 @@ fn forwarded(request: Incoming<'_>, prefix: &str, passport: Passport, claims: Op
         forwarded.url.set_path(if rest.is_empty() { "/" } else { rest });
         insert(&mut forwarded, ORIGINAL_PATH, &request.path_and_query());
     }
-    for name in [USER_ID, USER_GROUPS, AUTH_EMAIL, AUTH_USER, AUTH_GROUPS] {
+    let own = [USER_ID, USER_GROUPS, AUTH_EMAIL, AUTH_USER, AUTH_GROUPS];
+    for name in own.into_iter().chain([OIDC_DATA, OIDC_IDENTITY, OIDC_TOKEN]) {
         forwarded.headers.remove(name);
     }
     for (name, value) in passport.headers {

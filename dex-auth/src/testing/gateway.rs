@@ -11,17 +11,36 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use super::authservice::{Authservice, http_date};
+use super::base_path::BasePath;
 use super::clock::Clock;
 use super::dashboard::Dashboard;
-use super::dex::{Client, Connector, Dex, GATEWAY_CLIENT, Settings};
+use super::dex::{Client, Connector, Dex, DexVersion, GATEWAY_CLIENT, SecondFactor, Settings};
 use super::envoy::{Check, Envoy, Outcome, Upstream};
+use super::load_balancer::{self, Balancer, LoadBalancer};
 use super::oauth2_proxy::Oauth2Proxy;
+use super::provider::listen;
 use super::release::Release;
 
 /// Sessions and tokens of stock Kubeflow.
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Sessions of an AWS load balancer.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How many requests are remembered.
 const REMEMBERED: usize = 10_000;
+
+/// What stands in front of Kubeflow.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum GatewayKind {
+    /// What the [`Release`] ships: oidc-authservice or oauth2-proxy.
+    #[default]
+    Stock,
+    /// An AWS load balancer that logs users in.
+    LoadBalancer(LoadBalancer),
+    /// Istio with `RequestAuthentication` and `AuthorizationPolicy` alone: a token of Dex's in `Authorization`, or 403.
+    /// There is no page to log in at; Dex's token endpoint is open.
+    BearerOnly,
+}
 
 /// A running fake gateway. Clones are handles of the same one; it ends with the last of them.
 ///
@@ -38,6 +57,7 @@ struct Core {
     envoy: Envoy,
     dex: Arc<Dex>,
     clock: Clock,
+    base: BasePath,
     requests: Mutex<VecDeque<RequestRecord>>,
 }
 
@@ -58,10 +78,17 @@ impl Gateway {
     pub fn builder() -> GatewayBuilder {
         GatewayBuilder {
             release: Release::default(),
+            kind: GatewayKind::default(),
+            dex: None,
+            base: BasePath::default(),
             clock: Clock::system(),
-            session_ttl: DAY,
+            session_ttl: None,
             token_ttl: DAY,
             skip_approval: true,
+            dex_sessions: false,
+            second_factor: None,
+            password_connector: None,
+            client_credentials: false,
             connectors: Vec::new(),
             users: Vec::new(),
             clients: Vec::new(),
@@ -78,7 +105,7 @@ impl Gateway {
         &self.url
     }
 
-    /// How often Dex accepted a password.
+    /// How often a user got past one of Dex's connectors: with the right password, or back from an outside provider.
     pub fn logins(&self) -> u64 {
         self.core.dex.logins()
     }
@@ -93,6 +120,8 @@ impl Gateway {
         match &self.core.envoy.check {
             Check::Authservice(check) => check.expire_sessions(),
             Check::Oauth2Proxy(check) => check.expire_sessions(),
+            Check::LoadBalancer(check) => check.expire_sessions(),
+            Check::Tokens => {}
         }
     }
 
@@ -106,6 +135,17 @@ impl Gateway {
     /// are then still accepted at `/oauth2/auth`, and refused by Envoy, which no longer knows the key of the token inside.
     pub fn restart_dex(&self) {
         self.core.dex.restart();
+    }
+
+    /// Makes Dex sign with a new key, as it does every six hours. The former key is published as long as its tokens live,
+    /// so sessions and tokens stay valid.
+    pub fn rotate_dex_keys(&self) {
+        self.core.dex.rotate_keys();
+    }
+
+    /// An ID token of Dex's for the gateway's own client and this user, as if it was got by a grant without pages.
+    pub fn token(&self, email: &str) -> String {
+        self.core.dex.token_of(email)
     }
 
     /// The clock that it was given.
@@ -152,7 +192,7 @@ impl Core {
     }
 
     fn handle(&self, request: &Request) -> Outcome {
-        let outcome = self.envoy.handle(request);
+        let outcome = self.base.around(request, |request| self.envoy.handle(request));
         let record = RequestRecord {
             method: request.method.to_string(),
             path: request.url.path().to_owned(),
@@ -184,10 +224,17 @@ impl fmt::Debug for Gateway {
 #[must_use = "nothing listens until it is started"]
 pub struct GatewayBuilder {
     release: Release,
+    kind: GatewayKind,
+    dex: Option<DexVersion>,
+    base: BasePath,
     clock: Clock,
-    session_ttl: Duration,
+    session_ttl: Option<Duration>,
     token_ttl: Duration,
     skip_approval: bool,
+    dex_sessions: bool,
+    second_factor: Option<SecondFactor>,
+    password_connector: Option<String>,
+    client_credentials: bool,
     connectors: Vec<Connector>,
     users: Vec<(String, String)>,
     clients: Vec<Client>,
@@ -204,15 +251,60 @@ impl GatewayBuilder {
         self
     }
 
+    /// What stands in front; what the release ships if not given.
+    pub fn kind(mut self, kind: GatewayKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Which Dex is imitated; the one that the release came with if not given.
+    pub fn dex(mut self, version: DexVersion) -> Self {
+        self.dex = Some(version);
+        self
+    }
+
+    /// Puts all of Kubeflow, its login included, below a path such as `/kubeflow`: gateway and Dex are set up with
+    /// addresses there, and nothing answers elsewhere. [`Gateway::url`] ends with it. Providers outside cannot send users
+    /// back to it, since they know Dex by its stock address.
+    pub fn base_path(mut self, path: &str) -> Self {
+        self.base = BasePath::new(path);
+        self
+    }
+
+    /// Makes [`DexVersion::Head`] remember its users by a cookie. `prompt=none`, which stock Kubeflow sends, then gets
+    /// `login_required` where nobody is logged in.
+    pub fn dex_sessions(mut self, sessions: bool) -> Self {
+        self.dex_sessions = sessions;
+        self
+    }
+
+    /// What [`DexVersion::Head`] asks of every user after the password.
+    pub fn second_factor(mut self, factor: SecondFactor) -> Self {
+        self.second_factor = Some(factor);
+        self
+    }
+
+    /// Dex's `passwordConnector`: allows the grant `password` for the users of this connector.
+    pub fn password_connector(mut self, id: impl Into<String>) -> Self {
+        self.password_connector = Some(id.into());
+        self
+    }
+
+    /// Allows the grant `client_credentials`, which [`DexVersion::Head`] has.
+    pub fn client_credentials(mut self, allowed: bool) -> Self {
+        self.client_credentials = allowed;
+        self
+    }
+
     /// Adds a user to Dex's password database: users of every [`Connector::local`].
     pub fn user(mut self, email: impl Into<String>, password: impl Into<String>) -> Self {
         self.users.push((email.into(), password.into()));
         self
     }
 
-    /// How long sessions last, in whole seconds; a day if not given.
+    /// How long sessions last, in whole seconds; if not given a day, at a load balancer a week.
     pub fn session_ttl(mut self, ttl: Duration) -> Self {
-        self.session_ttl = ttl;
+        self.session_ttl = Some(ttl);
         self
     }
 
@@ -292,10 +384,12 @@ impl GatewayBuilder {
 
     /// Makes a gateway that does not listen, to be mounted as a [`Respond`].
     pub fn build(self) -> Gateway {
+        let url = "http://localhost";
+        let base = self.base.clone();
         Gateway {
-            core: self.core(),
+            core: self.core(url),
             server: None,
-            url: "http://localhost".into(),
+            url: base.of(url).into(),
         }
     }
 
@@ -305,49 +399,65 @@ impl GatewayBuilder {
     ///
     /// If no port of the loopback address can be had.
     pub async fn start(mut self) -> Gateway {
-        let mut server = MockServer::builder().disable_request_recording();
-        if let Some(listener) = self.listener.take() {
-            server = server.listener(listener);
-        }
-        let core = self.core();
+        let listener = self.listener.take().unwrap_or_else(|| listen().0);
+        let server = MockServer::builder().disable_request_recording().listener(listener);
         let server = server.start().await;
+        let base = self.base.clone();
+        let core = self.core(&server.uri());
         let mounted = Arc::clone(&core);
         let respond = move |request: &Request| mounted.respond(request);
         Mock::given(any()).respond_with(respond).mount(&server).await;
         Gateway {
             core,
-            url: server.uri().into(),
+            url: base.of(&server.uri()).into(),
             server: Some(Arc::new(server)),
         }
     }
 
-    fn core(self) -> Arc<Core> {
+    /// `url` is where it will be reached.
+    fn core(self, url: &str) -> Arc<Core> {
         let mut clients = self.clients;
+        if let GatewayKind::LoadBalancer(settings) = &self.kind
+            && let Some(id) = settings.dex_client()
+        {
+            clients.push(Client {
+                id: id.to_owned(),
+                secret: self.client_secret.clone(),
+                redirect_uris: vec![format!("{url}{}", load_balancer::CALLBACK)],
+            });
+        }
         clients.push(Client {
             id: GATEWAY_CLIENT.to_owned(),
             secret: self.client_secret,
             redirect_uris: vec![self.release.callback_path().to_owned()],
         });
         let dex = Arc::new(Dex::new(Settings {
-            release: self.release,
+            version: self.dex.unwrap_or_else(|| self.release.dex()),
             clock: self.clock.clone(),
             connectors: self.connectors,
             users: self.users,
             clients,
             skip_approval: self.skip_approval,
             token_seconds: whole_seconds(self.token_ttl),
+            sessions: self.dex_sessions,
+            second_factor: self.second_factor,
+            password_connector: self.password_connector,
+            client_credentials: self.client_credentials,
         }));
-        let session_seconds = whole_seconds(self.session_ttl);
-        let check = match self.release {
-            Release::Kubeflow1_8 => {
-                Check::Authservice(Authservice::new(self.clock.clone(), session_seconds, Arc::clone(&dex)))
+        let (release, clock) = (self.release, self.clock.clone());
+        let session_seconds = |default| whole_seconds(self.session_ttl.unwrap_or(default));
+        let behind = Arc::clone(&dex);
+        let check = match (self.kind, release) {
+            (GatewayKind::LoadBalancer(settings), _) => {
+                Check::LoadBalancer(Box::new(Balancer::new(settings, clock, session_seconds(WEEK), behind)))
             }
-            Release::Kubeflow1_9 | Release::Kubeflow1_11 => Check::Oauth2Proxy(Box::new(Oauth2Proxy::new(
-                self.release,
-                self.clock.clone(),
-                session_seconds,
-                Arc::clone(&dex),
-            ))),
+            (GatewayKind::BearerOnly, _) => Check::Tokens,
+            (GatewayKind::Stock, Release::Kubeflow1_6 | Release::Kubeflow1_8) => {
+                Check::Authservice(Authservice::new(release, clock, session_seconds(DAY), behind))
+            }
+            (GatewayKind::Stock, Release::Kubeflow1_9 | Release::Kubeflow1_11) => {
+                Check::Oauth2Proxy(Box::new(Oauth2Proxy::new(release, clock, session_seconds(DAY), behind)))
+            }
         };
         let mut upstreams = self.upstreams;
         // Behind those that were given, so that one of them may take its place.
@@ -368,6 +478,7 @@ impl GatewayBuilder {
             },
             dex,
             clock: self.clock,
+            base: self.base,
             requests: Mutex::default(),
         })
     }

@@ -57,14 +57,63 @@ impl JwtError {
     }
 }
 
+/// The keys that Dex signs with or has signed with.
+#[derive(Debug)]
+pub(super) struct Keys {
+    current: Signer,
+    /// With the time until which they are published.
+    former: Vec<(Signer, i64)>,
+}
+
+impl Keys {
+    pub(super) fn new() -> Self {
+        Self {
+            current: Signer::new(),
+            former: Vec::new(),
+        }
+    }
+
+    /// A new key takes the current one's place, which is published until then.
+    pub(super) fn rotate(&mut self, until: i64) {
+        let former = std::mem::replace(&mut self.current, Signer::new());
+        self.former.push((former, until));
+    }
+
+    /// Drops the former keys whose time is over.
+    pub(super) fn forget(&mut self, now: i64) {
+        self.former.retain(|(_, until)| now < *until);
+    }
+
+    pub(super) fn sign(&self, claims: &Value) -> String {
+        self.current.sign(claims)
+    }
+
+    /// The document at `/dex/keys`.
+    pub(super) fn key_set(&self) -> Value {
+        let former = self.former.iter().map(|(signer, _)| signer.public_key());
+        let keys: Vec<_> = std::iter::once(self.current.public_key()).chain(former).collect();
+        json!({ "keys": keys })
+    }
+
+    /// The claims of a token that one of these keys signed and that ends no longer than `leeway` seconds before `now`.
+    pub(super) fn verify(&self, token: &str, now: i64, leeway: i64) -> Result<Value, JwtError> {
+        let verdict = self.current.verify(token, now, leeway);
+        let former = self.former.iter().map(|(signer, _)| signer);
+        former.fold(verdict, |verdict, signer| match verdict {
+            Err(JwtError::NoKey) => signer.verify(token, now, leeway),
+            verdict => verdict,
+        })
+    }
+}
+
 /// One signing key of Dex, known by its id.
 #[derive(Debug)]
-pub(super) struct Signer {
+struct Signer {
     kid: String,
 }
 
 impl Signer {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             kid: hex(&random_bytes::<20>()),
         }
@@ -75,7 +124,7 @@ impl Signer {
         clippy::expect_used,
         reason = "a sound key signs anything, and nothing outside can change that"
     )]
-    pub(super) fn sign(&self, claims: &Value) -> String {
+    fn sign(&self, claims: &Value) -> String {
         let header = json!({ "alg": "RS256", "kid": self.kid });
         let text = format!("{}.{}", encode(&header), encode(claims));
         let mut signature = vec![0; key().public_modulus_len()];
@@ -85,21 +134,20 @@ impl Signer {
         format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
     }
 
-    /// The document at `/dex/keys`.
-    pub(super) fn key_set(&self) -> Value {
+    fn public_key(&self) -> Value {
         let public = key().public_key();
-        json!({ "keys": [{
+        json!({
             "use": "sig",
             "kty": "RSA",
             "kid": self.kid,
             "alg": "RS256",
             "n": BASE64_URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero()),
             "e": BASE64_URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
-        }] })
+        })
     }
 
     /// The claims of a token that this key signed and that ends no longer than `leeway` seconds before `now`.
-    pub(super) fn verify(&self, token: &str, now: i64, leeway: i64) -> Result<Value, JwtError> {
+    fn verify(&self, token: &str, now: i64, leeway: i64) -> Result<Value, JwtError> {
         let parts: Vec<&str> = token.split('.').collect();
         let &[header_text, payload_text, signature_text] = parts.as_slice() else {
             return Err(JwtError::Parts);

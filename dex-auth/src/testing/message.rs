@@ -1,5 +1,7 @@
 //! Requests as the programs behind the gateway see them, and what they answer.
 
+use std::fmt::Write as _;
+
 use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
@@ -300,6 +302,33 @@ impl Reply {
     #[cfg(test)]
     pub(super) fn body_text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    /// The same answer with its redirect and the addresses in its page moved. Pages write them in these attributes only.
+    pub(super) fn moved(mut self, place: impl Fn(&str) -> String) -> Self {
+        for (name, value) in &mut self.headers {
+            if *name == header::LOCATION
+                && let Ok(moved) = HeaderValue::from_str(&place(value.to_str().unwrap_or_default()))
+            {
+                *value = moved;
+            }
+        }
+        if self.content_type.is_some_and(|kind| kind.starts_with("text/html")) {
+            let mut body = String::from_utf8_lossy(&self.body).into_owned();
+            for attribute in ["action", "href", "value", "data-begin", "data-finish"] {
+                let mark = format!("{attribute}=\"/");
+                let mut parts = body.split(mark.as_str());
+                let mut moved = parts.next().unwrap_or_default().to_owned();
+                for part in parts {
+                    let (address, rest) = part.split_once('"').unwrap_or((part, ""));
+                    let address = place(&format!("/{}", super::pages::unescape(address)));
+                    let _ = write!(moved, "{attribute}=\"{}\"{rest}", super::pages::escape(&address));
+                }
+                body = moved;
+            }
+            self.body = body.into_bytes();
+        }
+        self
     }
 
     /// The same answer with more body after its own.

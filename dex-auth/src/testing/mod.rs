@@ -26,16 +26,18 @@
 //!
 //! # Limits
 //!
-//! Dex's device flow and token introspection are left out. Kubernetes service account tokens are not accepted, which is
-//! what Kubeflow 1.9.1 and later do without an extra overlay. Everything is plain HTTP, so cookies never carry `Secure`.
+//! Kubernetes service account tokens are not accepted, which is what Kubeflow 1.9.1 and later do without an extra overlay.
+//! Everything is plain HTTP, so cookies never carry `Secure`.
 
 mod authservice;
+mod base_path;
 mod clock;
 mod dashboard;
 mod dex;
 mod envoy;
 mod gateway;
 mod jwt;
+mod load_balancer;
 mod message;
 mod oauth2_proxy;
 mod pages;
@@ -46,10 +48,12 @@ mod sealed;
 mod tests;
 
 pub use clock::Clock;
-pub use dex::{Connector, LdapConnector};
-pub use gateway::{Gateway, GatewayBuilder, RequestRecord};
+pub use dex::{Connector, DexVersion, LdapConnector, SecondFactor, UpstreamConnector};
+pub use gateway::{Gateway, GatewayBuilder, GatewayKind, RequestRecord};
+pub use load_balancer::{LoadBalancer, UnauthenticatedAction};
 pub use provider::{
     Cognito, CognitoBuilder, CognitoUser, EntraId, EntraIdBuilder, EntraUser, Keycloak, KeycloakBuilder,
-    KeycloakFirstLogin, KeycloakLanguage, KeycloakTheme, KeycloakUser, OpenIdSource, RequiredAction, SamlSource,
+    KeycloakFirstLogin, KeycloakLanguage, KeycloakTheme, KeycloakUser, OpenIdSource, PlainProvider,
+    PlainProviderBuilder, RequiredAction, SamlSource,
 };
 pub use release::{Release, UnknownRelease};

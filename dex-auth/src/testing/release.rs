@@ -3,13 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::dex::DexVersion;
+
 /// The Kubeflow release whose gateway and Dex a [`Gateway`](super::Gateway) imitates.
 ///
-/// Its text form, for settings and flags, is `1.8`, `1.9` or `1.11`.
+/// Its text form, for settings and flags, is `1.6`, `1.8`, `1.9` or `1.11`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Release {
-    /// Kubeflow 1.7 and 1.8: oidc-authservice `e236439`, Dex 2.36. Anything without a session is redirected to Dex.
+    /// Kubeflow 1.3 to 1.6: oidc-authservice `28c59ef`, which keeps the state of logins to itself and takes a session's
+    /// value in `X-Auth-Token`; Dex 2.31, up to Kubeflow 1.5 [`DexVersion::V2_24`]. Written from its source.
+    Kubeflow1_6,
+    /// Kubeflow 1.7 and 1.8: oidc-authservice `e236439`, Dex 2.36 (1.7: [`DexVersion::V2_31`]). Anything without a session is redirected to Dex.
     Kubeflow1_8,
     /// Kubeflow 1.9.0: oauth2-proxy 7.6 behind Envoy's check for every request, Dex 2.39. Anything without a session is
     /// redirected, each login passes an approval page, and errors of oauth2-proxy arrive as 403 without a body.
@@ -21,9 +26,10 @@ pub enum Release {
 }
 
 impl Release {
-    /// `1.8`, `1.9` or `1.11`.
+    /// `1.6`, `1.8`, `1.9` or `1.11`.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Kubeflow1_6 => "1.6",
             Self::Kubeflow1_8 => "1.8",
             Self::Kubeflow1_9 => "1.9",
             Self::Kubeflow1_11 => "1.11",
@@ -33,8 +39,19 @@ impl Release {
     /// Where Dex sends the user back to.
     pub(super) const fn callback_path(self) -> &'static str {
         match self {
+            Self::Kubeflow1_6 => "/login/oidc",
             Self::Kubeflow1_8 => "/authservice/oidc/callback",
             Self::Kubeflow1_9 | Self::Kubeflow1_11 => "/oauth2/callback",
+        }
+    }
+
+    /// The Dex that it was released with.
+    pub(super) const fn dex(self) -> DexVersion {
+        match self {
+            Self::Kubeflow1_6 => DexVersion::V2_31,
+            Self::Kubeflow1_8 => DexVersion::V2_36,
+            Self::Kubeflow1_9 => DexVersion::V2_39,
+            Self::Kubeflow1_11 => DexVersion::V2_45,
         }
     }
 }
@@ -50,6 +67,7 @@ impl FromStr for Release {
 
     fn from_str(text: &str) -> Result<Self, UnknownRelease> {
         match text {
+            "1.6" => Ok(Self::Kubeflow1_6),
             "1.8" => Ok(Self::Kubeflow1_8),
             "1.9" => Ok(Self::Kubeflow1_9),
             "1.11" => Ok(Self::Kubeflow1_11),
@@ -60,5 +78,5 @@ impl FromStr for Release {
 
 /// The text names no release that can be imitated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown Kubeflow release {0:?}: expected 1.8, 1.9 or 1.11")]
+#[error("unknown Kubeflow release {0:?}: expected 1.6, 1.8, 1.9 or 1.11")]
 pub struct UnknownRelease(String);

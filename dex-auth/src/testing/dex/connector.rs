@@ -6,8 +6,9 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::super::provider::Identity;
+use super::super::provider::{Identity, OpenIdSource, SamlSource};
 use super::super::sealed::hex;
+use super::upstream::{Protocol, Upstream, UpstreamConnector};
 
 /// A connector of the fake Dex: one way to log in. With several, Dex lets the user choose.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub(super) enum Kind {
     Local,
     /// A directory that Dex asks with the user's own credentials.
     Ldap(Directory),
+    /// A provider that Dex sends the user to.
+    Upstream(Upstream),
 }
 
 #[derive(Clone)]
@@ -77,6 +80,24 @@ impl Connector {
         }
     }
 
+    /// Another OpenID provider: a reference to one of this module's providers. `name` is what the chooser shows.
+    pub fn oidc(
+        id: impl Into<String>,
+        name: impl Into<String>,
+        provider: impl Into<OpenIdSource>,
+    ) -> UpstreamConnector {
+        UpstreamConnector::new(id.into(), name.into(), Protocol::OpenId(provider.into()))
+    }
+
+    /// A SAML identity provider: a reference to one of this module's providers. `name` is what the chooser shows.
+    pub fn saml(id: impl Into<String>, name: impl Into<String>, provider: impl Into<SamlSource>) -> UpstreamConnector {
+        UpstreamConnector::new(id.into(), name.into(), Protocol::Saml(provider.into()))
+    }
+
+    pub(super) fn of(id: String, name: String, kind: Kind) -> Self {
+        Self { id, name, kind }
+    }
+
     /// The same connector under another id: free text in real installations.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
@@ -94,16 +115,29 @@ impl Connector {
 
     /// The type that the chooser's icon tells.
     pub(super) fn type_name(&self) -> &'static str {
-        match self.kind {
+        match &self.kind {
             Kind::Local => "local",
             Kind::Ldap(_) => "ldap",
+            Kind::Upstream(upstream) => upstream.type_name(),
         }
+    }
+
+    pub(super) fn upstream(&self) -> Option<&Upstream> {
+        match &self.kind {
+            Kind::Upstream(upstream) => Some(upstream),
+            Kind::Local | Kind::Ldap(_) => None,
+        }
+    }
+
+    /// Whether a login by it may be renewed later without the user.
+    pub(super) fn refreshes(&self) -> bool {
+        !matches!(&self.kind, Kind::Upstream(upstream) if upstream.is_saml())
     }
 
     /// What the password page calls the user's name.
     pub(super) fn prompt(&self) -> &str {
         match &self.kind {
-            Kind::Local => "Email Address",
+            Kind::Local | Kind::Upstream(_) => "Email Address",
             Kind::Ldap(directory) => &directory.prompt,
         }
     }
@@ -113,6 +147,7 @@ impl Connector {
         match &self.kind {
             Kind::Local => Ok(self.local_login(users, login, password)),
             Kind::Ldap(directory) => self.ldap_login(directory, login, password),
+            Kind::Upstream(_) => Ok(None),
         }
     }
 
@@ -165,16 +200,21 @@ impl Connector {
     }
 
     /// Dex's opaque subject: user and connector as a small protocol buffer.
-    fn subject(&self, user: &str) -> String {
-        let mut bytes = Vec::new();
-        for (tag, text) in [(0x0a, user), (0x12, self.id.as_str())] {
-            let text = text.as_bytes().get(..text.len().min(127)).unwrap_or_default();
-            bytes.push(tag);
-            bytes.push(u8::try_from(text.len()).unwrap_or(127));
-            bytes.extend_from_slice(text);
-        }
-        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    pub(super) fn subject(&self, user: &str) -> String {
+        two_texts(user, &self.id)
     }
+}
+
+/// Two texts as a protocol buffer in base64: Dex's subjects, refresh tokens and session cookies.
+pub(super) fn two_texts(first: &str, second: &str) -> String {
+    let mut bytes = Vec::new();
+    for (tag, text) in [(0x0a, first), (0x12, second)] {
+        let text = text.as_bytes().get(..text.len().min(127)).unwrap_or_default();
+        bytes.push(tag);
+        bytes.push(u8::try_from(text.len()).unwrap_or(127));
+        bytes.extend_from_slice(text);
+    }
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The same user has the same id in each fake.

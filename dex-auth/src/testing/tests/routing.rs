@@ -303,7 +303,7 @@ fn releases_have_names() {
     let error: UnknownRelease = "2.0".parse::<Release>().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unknown Kubeflow release \"2.0\": expected 1.8, 1.9 or 1.11"
+        "unknown Kubeflow release \"2.0\": expected 1.6, 1.8, 1.9 or 1.11"
     );
 }
 
