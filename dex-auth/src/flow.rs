@@ -291,6 +291,12 @@ impl Flow {
             let kept: Vec<_> = authorize.query_pairs().filter(|(name, _)| name != "prompt").collect();
             again.query_pairs_mut().clear().extend_pairs(kept);
             self.without_prompt = true;
+            if error == "interaction_required" {
+                // Said of a user who is known: his password was accepted. A Dex that does not remember him asks once more.
+                self.progress.username_sent = false;
+                self.progress.password_sent = false;
+                self.progress.code_sent = false;
+            }
             return Ok(Step::Send(Outgoing::get(again)));
         }
         let description = parameter(target, "error_description").unwrap_or_default();
@@ -400,8 +406,16 @@ impl Flow {
         let message = || if answer.is_html { String::new() } else { one_line(text) };
         match status {
             403 if text.is_empty() => Error::AuthServiceUnavailable { path },
-            401 | 403 if self.stage == Stage::AtBase && page.is_none() => Error::TokenRequired {
+            // A load balancer that denies shows a page of nothing but the status.
+            401 if self.stage == Stage::AtBase => Error::TokenRequired {
                 url: shown(&answer.url),
+            },
+            403 if self.stage == Stage::AtBase && page.is_none() => Error::TokenRequired {
+                url: shown(&answer.url),
+            },
+            401 if self.stage == Stage::AtCallback => Error::LoginRefused {
+                status,
+                message: page.map_or_else(message, |page| page.title().to_owned()),
             },
             403 if text.starts_with("RBAC:") => Error::PermissionDenied {
                 path,
