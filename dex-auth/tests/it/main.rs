@@ -13,6 +13,8 @@ mod cognito;
 mod entra;
 #[cfg(feature = "testing")]
 mod fake;
+#[cfg(feature = "testing")]
+mod gateways;
 mod hostile;
 #[cfg(feature = "testing")]
 mod keycloak;

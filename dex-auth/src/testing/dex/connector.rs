@@ -217,6 +217,13 @@ pub(super) fn two_texts(first: &str, second: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// The first of [`two_texts`].
+pub(super) fn first_text(encoded: &str) -> Option<String> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(encoded).ok()?;
+    let (length, text) = bytes.strip_prefix(&[0x0a])?.split_first()?;
+    String::from_utf8(text.get(..usize::from(*length))?.to_vec()).ok()
+}
+
 /// The same user has the same id in each fake.
 fn stable_id(email: &str) -> String {
     let hash = digest::digest(&digest::SHA256, email.to_lowercase().as_bytes());

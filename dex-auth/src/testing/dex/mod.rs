@@ -144,6 +144,8 @@ struct AuthCode {
 }
 
 struct RefreshToken {
+    /// Stays when the token is replaced.
+    id: String,
     token: String,
     request: AuthRequest,
     identity: Identity,
@@ -304,6 +306,22 @@ impl Dex {
         if self.version.exchanges_tokens() {
             grants.push(token::TOKEN_EXCHANGE);
         }
+        let mut claims = vec![
+            "iss",
+            "sub",
+            "aud",
+            "iat",
+            "exp",
+            "email",
+            "email_verified",
+            "locale",
+            "name",
+            "preferred_username",
+            "at_hash",
+        ];
+        if self.version.is_head() {
+            claims.extend(["groups", "federated_claims"]);
+        }
         let mut document = json!({
             "issuer": ISSUER,
             "authorization_endpoint": format!("{ISSUER}/auth"),
@@ -318,10 +336,7 @@ impl Dex {
             "code_challenge_methods_supported": ["S256", "plain"],
             "scopes_supported": authorize::SCOPES,
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            "claims_supported": [
-                "iss", "sub", "aud", "iat", "exp", "email", "email_verified", "locale", "name", "preferred_username",
-                "at_hash",
-            ],
+            "claims_supported": claims,
         });
         if let (true, Some(document)) = (self.version.exchanges_tokens(), document.as_object_mut()) {
             let endpoint = format!("{ISSUER}/token/introspect");

@@ -14,7 +14,7 @@ use super::super::jwt::ISSUER;
 use super::super::message::{Incoming, Params, Reply};
 use super::super::sealed::dex_id;
 use super::authorize::SCOPES;
-use super::connector::{Connector, two_texts};
+use super::connector::{Connector, first_text, two_texts};
 use super::{AuthRequest, Challenge, Client, Dex, DexVersion, RefreshToken, State};
 use crate::testing::provider::Identity;
 
@@ -335,13 +335,16 @@ impl Dex {
         let owner = state
             .refresh_tokens
             .iter()
-            .find(|(_, known)| known.token == token)
-            .map(|(owner, known)| (owner.clone(), known.request.scopes.clone()));
-        let Some((owner, granted)) = owner else {
+            .find(|(_, known)| first_text(token).is_some_and(|id| id == known.id))
+            .map(|(owner, known)| (owner.clone(), known.request.scopes.clone(), known.token == token));
+        let Some((owner, granted, is_current)) = owner else {
             return Err(Refusal::new("invalid_request", INVALID));
         };
         if owner.1 != client.id {
             return Err(Refusal::new("invalid_grant", INVALID));
+        }
+        if !is_current {
+            return Err(Refusal::new("invalid_request", INVALID));
         }
         let asked: Vec<&str> = fields.text("scope").split_whitespace().collect();
         let beyond: Vec<String> = asked
@@ -357,12 +360,17 @@ impl Dex {
             return Err(Refusal::new("invalid_request", text));
         }
         match state.refresh_tokens.remove(&owner) {
-            Some(known) => Ok(self.issue(&mut state, known.request, known.identity)),
+            Some(known) => Ok(self.issue_under(&mut state, known.request, known.identity, known.id)),
             None => Err(Refusal::new("invalid_request", INVALID)),
         }
     }
 
     fn issue(&self, state: &mut State, request: AuthRequest, identity: Identity) -> Tokens {
+        self.issue_under(state, request, identity, dex_id())
+    }
+
+    /// `refresh_id` is what a refresh token keeps when it is replaced.
+    fn issue_under(&self, state: &mut State, request: AuthRequest, identity: Identity, refresh_id: String) -> Tokens {
         let now = self.clock.seconds();
         let has = |scope: &str| request.scopes.iter().any(|known| known == scope);
         let mut claims = Map::new();
@@ -393,12 +401,13 @@ impl Dex {
         claims.insert("at_hash".to_owned(), BASE64_URL_SAFE_NO_PAD.encode(half).into());
         let id_token = state.keys.sign(&Value::Object(claims));
         let refreshes = self.connector(&request.connector).is_some_and(Connector::refreshes);
-        let refresh_token = (has("offline_access") && refreshes).then(|| two_texts(&dex_id(), &dex_id()));
+        let refresh_token = (has("offline_access") && refreshes).then(|| two_texts(&refresh_id, &dex_id()));
         if let Some(token) = refresh_token.clone() {
             let owner = (identity.subject.clone(), request.client.clone());
             state.refresh_tokens.insert(
                 owner,
                 RefreshToken {
+                    id: refresh_id,
                     token,
                     request,
                     identity,

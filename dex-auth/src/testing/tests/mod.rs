@@ -2,7 +2,10 @@
 //! the gateway without a network, so that these tests cost next to nothing.
 
 mod dex;
+mod grants;
 mod http_server;
+mod kinds;
+mod recorded;
 mod routing;
 mod sessions;
 
