@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use dex_auth::testing::{
-    Clock, Connector, DexVersion, Gateway, GatewayBuilder, GatewayKind, LoadBalancer, PlainProvider, Release,
-    SecondFactor, UnauthenticatedAction,
+    Clock, Cognito, Connector, DexVersion, EntraId, Gateway, GatewayBuilder, GatewayKind, LoadBalancer, PlainProvider,
+    Release, SecondFactor, UnauthenticatedAction,
 };
 use dex_auth::{Credentials, Error, IdentityProvider, Session, SessionBuilder};
 use wiremock::{Request, ResponseTemplate};
@@ -423,4 +423,58 @@ async fn a_new_key_of_dex_ends_no_session() {
     gateway.rotate_dex_keys();
     user(&session, &gateway).await.unwrap();
     assert_eq!(gateway.logins(), 1);
+}
+
+fn through_cognito(gateway: &Gateway, cognito: &Cognito, entra: &EntraId) -> Session {
+    builder(gateway)
+        .identity_provider(IdentityProvider::at(cognito.url()).unwrap().broker("AzureAD"))
+        .identity_provider(IdentityProvider::at(entra.url()).unwrap())
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_companys_whole_chain_behind_every_release() {
+    for release in RELEASES {
+        let entra = EntraId::builder().user(USER, PASSWORD).start().await;
+        let cognito = Cognito::builder()
+            .user("local-admin", "battery staple", "admin@example.com")
+            .federated("AzureAD", &entra)
+            .start()
+            .await;
+        let gateway = fake()
+            .release(release)
+            .connector(Connector::oidc("cognito", "Company login", &cognito))
+            .start()
+            .await;
+        let session = through_cognito(&gateway, &cognito, &entra);
+        let name = user(&session, &gateway)
+            .await
+            .unwrap_or_else(|error| panic!("{release}: {error}"));
+        assert_eq!(name, USER, "{release}");
+        gateway.expire_sessions();
+        assert_eq!(user(&session, &gateway).await.unwrap(), USER, "{release}");
+        assert_eq!((cognito.password_attempts(), gateway.logins()), (0, 2), "{release}");
+    }
+}
+
+#[tokio::test]
+async fn a_load_balancer_with_cognito() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let callback = format!("http://{}/oauth2/idpresponse", listener.local_addr().unwrap());
+    let entra = EntraId::builder().user(USER, PASSWORD).start().await;
+    let cognito = Cognito::builder()
+        .federated("AzureAD", &entra)
+        .client("load-balancer", callback)
+        .start()
+        .await;
+    let gateway = fake()
+        .kind(GatewayKind::LoadBalancer(LoadBalancer::new(&cognito)))
+        .listener(listener)
+        .start()
+        .await;
+    let session = through_cognito(&gateway, &cognito, &entra);
+    assert_eq!(user(&session, &gateway).await.unwrap(), USER);
+    gateway.expire_sessions();
+    assert_eq!(user(&session, &gateway).await.unwrap(), USER);
 }
