@@ -14,7 +14,7 @@ use examples::exit::{Failure, end};
 use examples::job::interrupts;
 use examples::progress::say;
 use kfp_client::testing::Generation;
-use orchestrator_core::testing::Sandbox;
+use orchestrator_core::testing::{Idp, Sandbox};
 
 /// Runs a mocked Kubeflow on loopback.
 #[derive(Debug, Parser)]
@@ -22,9 +22,13 @@ struct Arguments {
     /// Port of the gateway; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Kubeflow release whose gateway and login are imitated.
-    #[arg(long, value_enum, default_value = "1.11")]
-    release: ReleaseName,
+    /// Kubeflow release whose gateway and login are imitated: 1.6, 1.8, 1.9 or 1.11.
+    #[arg(long, default_value = "1.11")]
+    release: Release,
+    /// Where the user logs in: password (Dex's own), ldap, cognito, cognito-entra (Entra ID by SAML behind Cognito) or
+    /// keycloak. Their addresses are `idp_origins` in the first line of output, for the flag --idp-origin of `login`.
+    #[arg(long, default_value = "password")]
+    idp: Idp,
     /// Generation of the Kubeflow Pipelines API server.
     #[arg(long, value_enum, default_value = "2.17")]
     kfp: GenerationName,
@@ -40,16 +44,6 @@ struct Arguments {
     /// The namespace that the user owns.
     #[arg(long, default_value = "team-a")]
     namespace: String,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ReleaseName {
-    #[value(name = "1.8")]
-    V1_8,
-    #[value(name = "1.9")]
-    V1_9,
-    #[value(name = "1.11")]
-    V1_11,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -72,11 +66,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut interrupts = interrupts();
     let mut builder = Sandbox::builder()
         .port(arguments.port)
-        .release(match arguments.release {
-            ReleaseName::V1_8 => Release::Kubeflow1_8,
-            ReleaseName::V1_9 => Release::Kubeflow1_9,
-            ReleaseName::V1_11 => Release::Kubeflow1_11,
-        })
+        .release(arguments.release)
+        .idp(arguments.idp)
         .generation(match arguments.kfp {
             GenerationName::V1_8 => Generation::V1_8,
             GenerationName::V2_5 => Generation::V2_5,
@@ -97,6 +88,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         "username": sandbox.username(),
         "password": sandbox.password(),
         "namespace": sandbox.namespace(),
+        "idp_origins": sandbox.idp_origins(),
     });
     let mut out = std::io::stdout();
     writeln!(out, "{line}")

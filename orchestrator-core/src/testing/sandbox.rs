@@ -7,6 +7,8 @@ use dex_auth::testing::{Gateway, Release};
 use kfp_client::testing::{Execution, Generation, KfpServer, RunningKfpServer};
 use mlflow_client::testing::{MlflowServer, RunningMlflowServer};
 
+use super::idp::{Idp, Providers};
+
 use crate::request::namespace_name;
 
 /// A mocked Kubeflow on loopback: a gateway with Dex behind it, the Kubeflow Pipelines UI and API behind the gateway,
@@ -34,12 +36,13 @@ pub struct Sandbox {
     kfp_direct_url: String,
     mlflow_url: String,
     namespace: String,
+    providers: Providers,
 }
 
 /// User of the sandbox, the one that a stock Kubeflow installation has.
-const USERNAME: &str = "user@example.com";
+pub(super) const USERNAME: &str = "user@example.com";
 /// Password of that user in a stock installation; public knowledge.
-const PASSWORD: &str = "12341234";
+pub(super) const PASSWORD: &str = "12341234";
 
 /// Settings of a [`Sandbox`].
 #[derive(Debug)]
@@ -52,6 +55,7 @@ pub struct SandboxBuilder {
     simulate: bool,
     namespace: String,
     step_environment: Vec<(String, String)>,
+    idp: Idp,
 }
 
 /// The sandbox could not be started.
@@ -87,6 +91,7 @@ impl Default for SandboxBuilder {
             simulate: false,
             namespace: "team-a".to_owned(),
             step_environment: Vec::new(),
+            idp: Idp::default(),
         }
     }
 }
@@ -141,6 +146,13 @@ impl SandboxBuilder {
         self
     }
 
+    /// Sets where the user logs in. Default: Dex's own password database.
+    #[must_use]
+    pub fn idp(mut self, idp: Idp) -> Self {
+        self.idp = idp;
+        self
+    }
+
     /// Sets a variable in the environment of every step, as a `PodDefault` of the namespace does.
     #[must_use]
     pub fn step_environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -176,9 +188,11 @@ impl SandboxBuilder {
         }
         let kfp = kfp.build();
         let mlflow = MlflowServer::builder().build();
+        let providers = Providers::start(self.idp).await;
         let mut gateway = Gateway::builder()
             .release(self.release)
             .user(USERNAME, PASSWORD)
+            .connector(providers.connector.clone())
             .namespace(&self.namespace)
             .upstream("/pipeline", kfp.ui())
             .listener(listener);
@@ -198,6 +212,7 @@ impl SandboxBuilder {
             _running: (kfp_direct, mlflow_running),
             kfp_url,
             namespace: self.namespace,
+            providers,
         })
     }
 }
@@ -236,9 +251,15 @@ impl Sandbox {
         &self.mlflow_url
     }
 
-    /// The user.
+    /// The user, as the login form asks for it.
     pub fn username(&self) -> &str {
-        USERNAME
+        self.providers.username
+    }
+
+    /// The addresses of the identity providers behind the gateway, in the order in which a login comes to them; to be
+    /// named to a session. Empty where Dex asks for the password itself.
+    pub fn idp_origins(&self) -> &[String] {
+        &self.providers.origins
     }
 
     /// The user's password.

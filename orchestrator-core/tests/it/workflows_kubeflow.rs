@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kfp_client::testing::Fault;
 use orchestrator_core::engines::KfpV2;
-use orchestrator_core::testing::Sandbox;
+use orchestrator_core::testing::{Idp, Sandbox};
 use orchestrator_core::{
     DatasetStore, DeployRequest, EngineError, Error, EvaluateRequest, Orchestrator, RunRecord, RunState, Settings,
     StepState, TrainRequest,
@@ -200,4 +200,51 @@ async fn a_cancelled_run_is_killed_in_the_record_and_a_refused_submission_is_fai
     let record = stage.orchestrator.runs(1).await.unwrap().remove(0);
     assert_eq!(record.state, RunState::Failed);
     assert_eq!(stage.status_in_mlflow(&record).await, "Failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_company_logs_in_through_saml_and_a_broker() {
+    let sandbox = Sandbox::builder().idp(Idp::CognitoEntra).simulate(true);
+    let sandbox = sandbox.start().await.unwrap();
+    let [broker, company] = sandbox.idp_origins() else {
+        panic!("{:?}", sandbox.idp_origins())
+    };
+    let provider = |origin: &str| dex_auth::IdentityProvider::at(origin).unwrap();
+    let session = dex_auth::Session::builder(sandbox.url())
+        .unwrap()
+        .credentials(dex_auth::Credentials::new(
+            sandbox.username(),
+            sandbox.password().to_owned(),
+        ))
+        .identity_provider(provider(broker).broker("AzureAD"))
+        .identity_provider(provider(company))
+        .build()
+        .unwrap();
+    let kubeflow = kfp_client::Client::builder(sandbox.kfp_url())
+        .unwrap()
+        .http(session.http_client())
+        .build()
+        .unwrap();
+    let experiments = kubeflow.experiments();
+    let experiment = experiments
+        .get_or_create("fraud", Some(sandbox.namespace()))
+        .await
+        .unwrap();
+    assert_eq!(experiment.namespace, sandbox.namespace());
+    let asked = sandbox.kfp().requests();
+    assert!(
+        asked
+            .iter()
+            .all(|request| request.user.as_deref() == Some("user@example.com"))
+    );
+    let pages: Vec<_> = session
+        .last_login()
+        .unwrap()
+        .steps
+        .iter()
+        .filter_map(|step| step.page.clone())
+        .collect();
+    for part in ["Cognito", "Entra ID", "SAML"] {
+        assert!(pages.iter().any(|page| page.contains(part)), "{pages:?}");
+    }
 }
