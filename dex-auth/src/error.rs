@@ -149,6 +149,19 @@ pub enum Error {
         page: String,
     },
 
+    /// The provider signs in with the account that the machine itself is logged in with, and shows no form.
+    #[error(
+        "{url} wants the sign-in of the machine itself ({}) and offers this user agent no form; have the administrator \
+         offer one, which AD FS does for agents outside its list WIASupportedUserAgents",
+        or_none(schemes)
+    )]
+    IntegratedSignIn {
+        /// The page, without its query.
+        url: String,
+        /// What it would take, such as `Negotiate`.
+        schemes: Vec<String>,
+    },
+
     /// Gateway, Dex and provider do not fit together; no password repairs it.
     #[error("the login at {origin} is set up wrongly: {message}; tell the administrator")]
     Misconfigured {
@@ -475,6 +488,7 @@ impl Error {
             | Self::UnknownPage { status, .. }
             | Self::NotAGateway { status, .. }
             | Self::SessionRejected { status, .. } => Some(*status),
+            Self::IntegratedSignIn { .. } => Some(401),
             Self::AuthServiceUnavailable { .. } | Self::PermissionDenied { .. } => Some(403),
             _ => None,
         }
@@ -527,6 +541,7 @@ impl Error {
                 | Self::AccessDenied { .. }
                 | Self::FederationChoice { .. }
                 | Self::ScriptRequired { .. }
+                | Self::IntegratedSignIn { .. }
                 | Self::Misconfigured { .. }
                 | Self::ClockSkew { .. }
                 | Self::TokenRequired { .. }

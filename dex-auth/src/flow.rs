@@ -87,6 +87,8 @@ pub(crate) struct Incoming {
     pub(crate) is_json: bool,
     /// It set a cookie that lives on.
     pub(crate) sets_cookie: bool,
+    /// The schemes that it asks for in `WWW-Authenticate`.
+    pub(crate) challenges: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -361,6 +363,10 @@ impl Flow {
             },
         };
         self.check(from, &outgoing.url, outgoing.cargo())?;
+        if self.progress.password_sent && outgoing.carries(&FieldValue::Password) {
+            // Handlers see this themselves and say more; one that forgets it must not lock an account.
+            return Err(Error::WrongPassword { origin: origin(from) });
+        }
         self.called = matches!(outgoing.body, Body::Json(_));
         if !matches!(outgoing.body, Body::None) {
             self.stage = Stage::Under;
@@ -405,6 +411,10 @@ impl Flow {
         let text = answer.body.trim();
         let message = || if answer.is_html { String::new() } else { one_line(text) };
         match status {
+            401 if answer.challenges.iter().any(|scheme| is_integrated(scheme)) => Error::IntegratedSignIn {
+                url: shown(&answer.url),
+                schemes: answer.challenges.clone(),
+            },
             403 if text.is_empty() => Error::AuthServiceUnavailable { path },
             // A load balancer that denies shows a page of nothing but the status.
             401 if self.stage == Stage::AtBase => Error::TokenRequired {
@@ -452,6 +462,11 @@ impl Flow {
             },
         }
     }
+}
+
+/// Sign-in with the account that the machine itself is logged in with.
+fn is_integrated(scheme: &str) -> bool {
+    ["negotiate", "ntlm", "kerberos"].contains(&scheme.to_ascii_lowercase().as_str())
 }
 
 /// An unknown page in one line: what a report of it needs.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cookie_store::{CookieStore, RawCookie};
-use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, DATE, LOCATION, SET_COOKIE};
+use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, DATE, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -198,6 +198,7 @@ impl<'a> Attempt<'a> {
                 .map(|to| url.join(to).map_or_else(|_| "no URL".to_owned(), |to| shown(&to)));
         }
         let redirects = status.is_redirection() && location.is_some();
+        let challenges = challenges(response.headers());
         let (is_html, is_json) = (is_html(response.headers()), is_json(response.headers()));
         let body = if redirects {
             String::new()
@@ -214,6 +215,7 @@ impl<'a> Attempt<'a> {
             is_html,
             is_json,
             sets_cookie: !self.last_cookies.is_empty(),
+            challenges,
         })
     }
 
@@ -405,6 +407,17 @@ fn skew(headers: &HeaderMap, now: Timestamp) -> i64 {
     if ahead.abs() < SKEW_SECONDS { 0 } else { ahead }
 }
 
+/// The schemes that an answer asks for, without what they take along.
+pub(crate) fn challenges(headers: &HeaderMap) -> Vec<String> {
+    headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|value| value.to_str().ok()?.split([' ', ',']).next())
+        .map(crate::error::one_line)
+        .take(10)
+        .collect()
+}
+
 pub(crate) fn is_html(headers: &HeaderMap) -> bool {
     media_type(headers).is_some_and(|kind| {
         kind.eq_ignore_ascii_case("text/html") || kind.eq_ignore_ascii_case("application/xhtml+xml")
@@ -421,4 +434,25 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn media_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim())
+}
+
+/// The `Cookie` header for `asked` after `url` answered with these `Set-Cookie` lines, and the names as a trace shows
+/// them.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn cookies_after(
+    settings: &Settings,
+    url: &Url,
+    lines: &[&str],
+    asked: &Url,
+) -> Result<(Option<HeaderValue>, Vec<String>), Error> {
+    let (credentials, recorder) = (Credentials::new("user", ""), Recorder::default());
+    let mut attempt = Attempt::new(settings, &credentials, &recorder);
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        if let Ok(value) = HeaderValue::from_bytes(line.as_bytes()) {
+            headers.append(SET_COOKIE, value);
+        }
+    }
+    let names = attempt.keep_cookies(url, &headers)?;
+    Ok((attempt.cookies_for(asked), names))
 }

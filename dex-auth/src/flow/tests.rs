@@ -46,6 +46,7 @@ fn redirect(from: &str, to: &str) -> Incoming {
         is_html: true,
         is_json: false,
         sets_cookie: false,
+        challenges: Vec::new(),
     }
 }
 
@@ -58,6 +59,7 @@ fn html(from: &str, status: u16, body: &str) -> Incoming {
         is_html: true,
         is_json: false,
         sets_cookie: false,
+        challenges: Vec::new(),
     }
 }
 
@@ -501,5 +503,50 @@ fn answers_to_calls_are_no_pages_and_end_too() {
     assert!(matches!(
         refused(&mut flow, &answer),
         Error::TooManyPages { limit: MAX_CALLS }
+    ));
+}
+
+#[test]
+fn a_provider_that_wants_the_machines_own_sign_in_says_so() {
+    let mut answer = plain("/adfs/ls/wia?SAMLRequest=secret", 401, "");
+    answer.challenges = vec!["Negotiate".to_owned(), "NTLM".to_owned()];
+    let mut flow = flow();
+    next(&mut flow, &redirect("/oauth2/start?rd=%2F", AUTHORIZE));
+    let error = refused(&mut flow, &answer);
+    assert!(matches!(error, Error::IntegratedSignIn { .. }), "{error}");
+    assert_eq!(error.status(), Some(401));
+    assert!(error.to_string().contains("Negotiate, NTLM") && !error.to_string().contains("secret"));
+    // Basic is what some gateways answer besides their pages.
+    answer.challenges = vec!["Basic".to_owned()];
+    let mut flow = self::flow();
+    next(&mut flow, &redirect("/oauth2/start?rd=%2F", AUTHORIZE));
+    assert!(matches!(
+        refused(&mut flow, &answer),
+        Error::LoginRefused { status: 401, .. }
+    ));
+}
+
+/// A handler that never looks at what was done before.
+#[derive(Debug)]
+struct Forgetful;
+
+impl PageHandler for Forgetful {
+    fn handle(&self, page: &Page, _progress: &Progress) -> Option<Decision> {
+        let filled = Submission::post(page.url().clone()).with("p", FieldValue::Password);
+        Some(Decision::step("any page", Ok(Action::Submit(filled))))
+    }
+}
+
+#[test]
+fn no_handler_sends_the_password_twice() {
+    let mut flow = of(Plan {
+        handlers: Arc::from([Arc::new(Forgetful) as Arc<dyn PageHandler>]),
+        ..plan()
+    });
+    next(&mut flow, &redirect("/oauth2/start?rd=%2F", AUTHORIZE));
+    next(&mut flow, &html("/dex/auth", 200, "<p>"));
+    assert!(matches!(
+        refused(&mut flow, &html("/dex/auth", 200, "<p>")),
+        Error::WrongPassword { .. }
     ));
 }

@@ -158,6 +158,7 @@ fn redirect(from: &Url, to: &Url) -> Incoming {
         is_html: true,
         is_json: false,
         sets_cookie: false,
+        challenges: Vec::new(),
     }
 }
 
@@ -175,6 +176,7 @@ pub(super) fn incoming(exchange: &Exchange) -> Incoming {
             .iter()
             .filter_map(|value| cookie_store::RawCookie::parse(value.to_str().unwrap().to_owned()).ok())
             .any(|cookie| !cookie.value().is_empty() && !cookie.name().contains("csrf")),
+        challenges: crate::login::challenges(&exchange.headers),
     }
 }
 
