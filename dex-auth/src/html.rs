@@ -7,6 +7,9 @@ use url::Url;
 const MAX_FORMS: usize = 20;
 const MAX_FIELDS: usize = 200;
 const MAX_LINKS: usize = 500;
+const MAX_CLASSES: usize = 50;
+/// Links can hold each other and with them the same text again and again.
+const MAX_LINK_TEXT: usize = 1000;
 
 /// How a form is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +82,21 @@ pub(crate) fn text(element: ElementRef<'_>) -> String {
         .join(" ")
 }
 
+/// As [`text`], cut.
+fn beginning(element: ElementRef<'_>) -> String {
+    let mut all = String::new();
+    for word in element.text().flat_map(str::split_whitespace) {
+        if all.len() + word.len() > MAX_LINK_TEXT {
+            break;
+        }
+        if !all.is_empty() {
+            all.push(' ');
+        }
+        all.push_str(word);
+    }
+    all
+}
+
 /// The text of the first element the selector finds.
 pub(crate) fn first_text(document: &Html, selector: &str) -> Option<String> {
     select(document.root_element(), selector)
@@ -143,13 +161,16 @@ pub(crate) fn links(document: &Html, url: &Url) -> Vec<Link> {
         .take(MAX_LINKS)
         .filter_map(|link| {
             let target = base.join(link.attr("href")?.trim()).ok()?;
-            let mut classes: Vec<String> = link.value().classes().map(str::to_owned).collect();
-            for inner in select(link, "[class]") {
-                classes.extend(inner.value().classes().map(str::to_owned));
-            }
+            let inner = select(link, "[class]").into_iter().take(MAX_CLASSES);
+            let classes = std::iter::once(link)
+                .chain(inner)
+                .flat_map(|element| element.value().classes())
+                .take(MAX_CLASSES)
+                .map(str::to_owned)
+                .collect();
             Some(Link {
                 target,
-                text: text(link),
+                text: beginning(link),
                 classes,
             })
         })

@@ -66,9 +66,13 @@
 mod builder;
 mod cookie;
 mod credentials;
+mod document;
 mod error;
 mod expiry;
 mod flow;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 /// How each login goes, and what to do for a provider that is not listed.
 #[cfg(any(doc, doctest))]
 pub mod guide {

@@ -4,6 +4,7 @@ use scraper::Html;
 use serde_json::Value;
 use url::Url;
 
+use crate::document;
 use crate::error::one_line;
 use crate::html::{self, Form, Link};
 use crate::origin;
@@ -36,7 +37,7 @@ impl Page {
     /// # Ok::<(), url::ParseError>(())
     /// ```
     pub fn parse(url: &Url, status: u16, html: &str) -> Self {
-        let document = Html::parse_document(html);
+        let document = document::parse(html);
         Self {
             url: url.clone(),
             status,

@@ -1,15 +1,18 @@
 //! The pages of the providers that this crate knows, one file each, and the order in which they are asked.
 //!
-//! Every handler recognises its pages by marks that no other provider's pages bear; only [`generic`] takes whatever is
-//! left, and so comes last.
+//! Every handler recognises its pages by marks that no other provider's pages bear; only [`refresh`] and [`generic`] take
+//! whatever is left, and so come last.
 
 mod cognito;
+mod adfs;
 pub(crate) mod dex;
 mod entra;
 mod form_post;
 mod generic;
 mod keycloak;
 mod oauth2_proxy;
+mod okta;
+mod refresh;
 mod second_factor;
 
 use std::sync::Arc;
@@ -26,12 +29,15 @@ pub(crate) fn specific() -> Vec<Arc<dyn PageHandler>> {
         Arc::new(entra::EntraIdPages),
         Arc::new(form_post::FormPost),
         Arc::new(keycloak::KeycloakPages),
+        Arc::new(adfs::AdfsPages),
+        Arc::new(okta::OktaPages),
     ]
 }
 
 /// All handlers of this crate, in the order in which they are asked.
 pub(crate) fn built_in() -> Vec<Arc<dyn PageHandler>> {
     let mut handlers = specific();
+    handlers.push(Arc::new(refresh::Refresh));
     handlers.push(Arc::new(generic::GenericForm));
     handlers
 }
