@@ -22,8 +22,8 @@ const PROVIDER: &str = "https://idp.example.com";
 const BROKER: &str = "https://broker.example.com";
 /// Ends one answer of [`flow`] and begins the next.
 const SEPARATOR: char = '\u{1e}';
-/// Redirects and pages that a login may take, and the first request.
-const MAX_REQUESTS: usize = 31;
+/// Redirects, pages and calls that a login may take, and the first request.
+const MAX_REQUESTS: usize = 51;
 
 fn address(text: &str) -> Option<Url> {
     Url::parse(text).ok()

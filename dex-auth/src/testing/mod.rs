@@ -36,6 +36,7 @@ mod dashboard;
 mod dex;
 mod envoy;
 mod gateway;
+mod hostile;
 mod jwt;
 mod load_balancer;
 mod message;
@@ -50,9 +51,10 @@ mod tests;
 pub use clock::Clock;
 pub use dex::{Connector, DexVersion, LdapConnector, SecondFactor, UpstreamConnector};
 pub use gateway::{Gateway, GatewayBuilder, GatewayKind, RequestRecord};
+pub use hostile::{HostileGateway, HostilePage};
 pub use load_balancer::{LoadBalancer, UnauthenticatedAction};
 pub use provider::{
-    Cognito, CognitoBuilder, CognitoUser, EntraId, EntraIdBuilder, EntraUser, Keycloak, KeycloakBuilder,
+    Adfs, AdfsBuilder, AdfsUser, Okta, OktaBuilder, OktaUser, Cognito, CognitoBuilder, CognitoUser, EntraId, EntraIdBuilder, EntraUser, Keycloak, KeycloakBuilder,
     KeycloakFirstLogin, KeycloakLanguage, KeycloakTheme, KeycloakUser, OpenIdSource, PlainProvider,
     PlainProviderBuilder, RequiredAction, SamlSource,
 };

@@ -294,3 +294,63 @@ async fn a_cookie_for_another_site_ends_the_login() {
         );
     }
 }
+
+/// What must come of each hostile page.
+#[cfg(feature = "testing")]
+fn is_the_right_error(page: dex_auth::testing::HostilePage, error: &Error) -> bool {
+    use dex_auth::testing::HostilePage as P;
+    let unsafe_for = |wanted| matches!(error, Error::UnsafeTarget { reason, .. } if *reason == wanted);
+    match page {
+        P::FormElsewhere
+        | P::BaseElsewhere
+        | P::ActionWithUser
+        | P::RedirectElsewhere
+        | P::RefreshElsewhere
+        | P::SamlElsewhere => unsafe_for(UnsafeReason::OtherOrigin),
+        P::ActionJavascript | P::ActionData => unsafe_for(UnsafeReason::Scheme),
+        P::Resend307 | P::Resend308 => unsafe_for(UnsafeReason::ResendsForm),
+        P::FormByGet | P::TwoForms | P::DeepNesting | P::ManyAttributes | P::OpenElements => {
+            matches!(error, Error::UnknownPage { status: 200, .. })
+        }
+        P::FormAgain => matches!(error, Error::WrongPassword { .. }),
+        P::ForeignCookie => matches!(error, Error::ForeignCookie { .. }),
+        P::EndlessRedirects => matches!(error, Error::TooManyRedirects { .. }),
+        P::EndlessPages => matches!(error, Error::TooManyPages { .. }),
+        P::HugePage | P::HugeStream => matches!(error, Error::PageTooLarge { .. }),
+        P::SlowDrip => matches!(error, Error::Timeout { .. }),
+        other => panic!("{other:?} has no error here"),
+    }
+}
+
+#[cfg(feature = "testing")]
+#[tokio::test]
+async fn every_hostile_page_is_refused_with_its_own_error() {
+    use dex_auth::testing::{HostileGateway, HostilePage};
+
+    for page in HostilePage::ALL {
+        let gateway = HostileGateway::start(page).await;
+        let builder = Session::builder(gateway.url())
+            .unwrap()
+            .credentials(Credentials::new("user@example.com", PASSWORD));
+        // The drip has no end, so only this test ends by the limit.
+        let builder = match page {
+            HostilePage::SlowDrip => builder.timeout(Duration::from_millis(300)),
+            _ => builder,
+        };
+        let session = builder.build().unwrap();
+        let error = session.login().await.unwrap_err();
+        assert!(is_the_right_error(page, &error), "{page:?}: {error:?}");
+        assert!(
+            gateway.sent_elsewhere().is_empty(),
+            "{page:?}: {:?}",
+            gateway.sent_elsewhere()
+        );
+        let posts = match page {
+            HostilePage::FormAgain | HostilePage::Resend307 | HostilePage::Resend308 => 1,
+            _ => 0,
+        };
+        assert_eq!(gateway.posts(), posts, "{page:?}");
+        let told = format!("{error:?} {error} {:?} {}", session, session.last_login().unwrap());
+        assert!(!told.contains(PASSWORD), "{page:?}");
+    }
+}

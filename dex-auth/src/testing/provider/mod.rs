@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_imports, reason = "the providers that use it are being added")]
 
+mod adfs;
 mod authenticator;
 mod codes;
 mod cognito;
@@ -12,6 +13,7 @@ mod entra;
 mod host;
 mod keycloak;
 mod plain;
+mod okta;
 mod saml;
 #[cfg(test)]
 mod visitor;
@@ -19,6 +21,7 @@ mod visitor;
 use std::fmt;
 use std::sync::Arc;
 
+pub use adfs::{Adfs, AdfsBuilder, AdfsUser};
 pub(super) use authenticator::Authenticator;
 pub(super) use codes::{AuthorizationRequest, BadRequest, Clients, CodeBook};
 pub use cognito::{Cognito, CognitoBuilder, CognitoUser};
@@ -28,6 +31,7 @@ pub use keycloak::{
     Keycloak, KeycloakBuilder, KeycloakFirstLogin, KeycloakLanguage, KeycloakTheme, KeycloakUser, RequiredAction,
 };
 pub use plain::{PlainProvider, PlainProviderBuilder};
+pub use okta::{Okta, OktaBuilder, OktaUser};
 pub(super) use saml::{SamlError, SamlIssuer, SamlRequest, SamlSide};
 
 use super::jwt::ISSUER;

@@ -1,11 +1,14 @@
 //! The fake's own controls, and what the real programs do beyond what their clients usually meet. Requests are handed to
 //! the gateway without a network, so that these tests cost next to nothing.
 
+mod adfs;
 mod dex;
 mod grants;
 mod http_server;
 mod kinds;
 mod recorded;
+mod okta;
+mod relying_party;
 mod routing;
 mod sessions;
 
