@@ -216,7 +216,7 @@ proptest! {
 
 /// One page of each provider, as short as it can be.
 fn known() -> [(&'static str, String, &'static str); 8] {
-    let mut pages = page_with("/x").into_iter();
+    let mut pages = page_with("/dex/auth/local/login").into_iter();
     let [dex, _, adfs, code, saml] = std::array::from_fn(|_| pages.next().unwrap());
     let at = "https://idp.example.com/login";
     [

@@ -91,20 +91,23 @@ impl HostilePage {
     fn login_page(self, foreign: &str) -> Answer {
         let html = |text: String| Answer::html(200, text);
         match self {
-            Self::FormElsewhere => html(form("post", &format!("{foreign}/dex/login"))),
-            Self::BaseElsewhere => html(format!("<base href=\"{foreign}/\">{}", form("post", "dex/login"))),
+            Self::FormElsewhere => html(form("post", &format!("{foreign}/dex/auth/local/login"))),
+            Self::BaseElsewhere => html(format!(
+                "<base href=\"{foreign}/\">{}",
+                form("post", "dex/auth/local/login")
+            )),
             Self::ActionWithUser => {
                 let host = foreign.trim_start_matches("http://");
-                html(form("post", &format!("http://user:secret@{host}/dex/login")))
+                html(form("post", &format!("http://user:secret@{host}/dex/auth/local/login")))
             }
             Self::ActionJavascript => html(form("post", "javascript:send()")),
             Self::ActionData => html(form("post", "data:text/html,sent")),
-            Self::FormByGet => html(form("get", "/dex/login")),
+            Self::FormByGet => html(form("get", "/dex/auth/local/login")),
             Self::TwoForms => {
-                let trap = form("post", &format!("{foreign}/dex/login"));
-                html(form("post", "/dex/login") + &trap)
+                let trap = form("post", &format!("{foreign}/dex/auth/local/login"));
+                html(form("post", "/dex/auth/local/login") + &trap)
             }
-            Self::FormAgain | Self::Resend307 | Self::Resend308 => html(form("post", "/dex/login")),
+            Self::FormAgain | Self::Resend307 | Self::Resend308 => html(form("post", "/dex/auth/local/login")),
             Self::RedirectElsewhere => Answer::redirect(302, &format!("{foreign}/login")),
             Self::RefreshElsewhere => html(format!(
                 "<meta http-equiv=\"refresh\" content=\"0; url={foreign}/login\">"
@@ -113,18 +116,21 @@ impl HostilePage {
                 "<form method=\"post\" action=\"{foreign}/acs\"><input type=\"hidden\" name=\"SAMLResponse\" value=\"x\">\
                  </form><script>document.forms[0].submit()</script>"
             )),
-            Self::ForeignCookie => {
-                html(form("post", "/dex/login")).header("Set-Cookie", "session=x; Domain=evil.example; Path=/")
-            }
+            Self::ForeignCookie => html(form("post", "/dex/auth/local/login"))
+                .header("Set-Cookie", "session=x; Domain=evil.example; Path=/"),
             Self::EndlessRedirects => Answer::redirect(302, AUTHORIZE),
             Self::EndlessPages => html(format!("<meta http-equiv=\"refresh\" content=\"0; url={AUTHORIZE}\">")),
             Self::HugePage => html(String::new()).with_body(Body::Zeros { length_known: true }),
             Self::HugeStream => html(String::new()).with_body(Body::Zeros { length_known: false }),
             Self::SlowDrip => html(String::new()).with_body(Body::Drip),
-            Self::DeepNesting => html("<div>".repeat(100_000) + &form("post", "/dex/login")),
+            Self::DeepNesting => html("<div>".repeat(100_000) + &form("post", "/dex/auth/local/login")),
             Self::ManyAttributes => {
                 let attributes: Vec<_> = (0..100_000).map(|number| format!("a{number}")).collect();
-                html(format!("<p {}>{}", attributes.join(" "), form("post", "/dex/login")))
+                html(format!(
+                    "<p {}>{}",
+                    attributes.join(" "),
+                    form("post", "/dex/auth/local/login")
+                ))
             }
             Self::OpenElements => {
                 let open: Vec<_> = (0..300).map(|number| format!("<b id=b{number}>")).collect();
@@ -132,7 +138,7 @@ impl HostilePage {
                     "{}{}{}",
                     open.concat(),
                     "<p>x".repeat(120_000),
-                    form("post", "/dex/login")
+                    form("post", "/dex/auth/local/login")
                 ))
             }
         }
@@ -141,11 +147,11 @@ impl HostilePage {
     /// The answer to the password.
     fn after_password(self, foreign: &str) -> Answer {
         match self {
-            Self::Resend307 => Answer::redirect(307, &format!("{foreign}/dex/login")),
-            Self::Resend308 => Answer::redirect(308, &format!("{foreign}/dex/login")),
+            Self::Resend307 => Answer::redirect(307, &format!("{foreign}/dex/auth/local/login")),
+            Self::Resend308 => Answer::redirect(308, &format!("{foreign}/dex/auth/local/login")),
             Self::FormAgain => Answer::html(
                 401,
-                form("post", "/dex/login").replace("</form>", "<div id=\"login-error\">no</div></form>"),
+                form("post", "/dex/auth/local/login").replace("</form>", "<div id=\"login-error\">no</div></form>"),
             ),
             _ => Answer::html(200, "<title>Thank you</title>".to_owned()),
         }
