@@ -66,6 +66,18 @@ fn page_with(action: &str) -> Vec<String> {
             "<base href=\"{action}\"><form method=post action=x><input name=login><input name=password type=password></form>"
         ),
         "<div id=okta-login-container></div>".to_owned(),
+        format!(
+            "<body data-page-id=login-login><form id=kc-form-login method=post action=\"{action}\"><input name=username>\
+             <input name=password type=password></form><a id=social-corp href=\"{action}\">corp</a>"
+        ),
+        format!(
+            "<form name=cognitoSignInForm method=post action=\"{action}\"><input type=hidden name=_csrf value=x>\
+             <input name=username><input name=password type=password></form>"
+        ),
+        format!(
+            "<script>$Config={{\"pgid\":\"ConvergedSignIn\",\"urlPost\":\"{action}\",\"sCtx\":\"c\",\"sFT\":\"f\",\
+             \"sFTName\":\"flowToken\",\"canary\":\"k\"}};</script>"
+        ),
     ]
 }
 

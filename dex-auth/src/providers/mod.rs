@@ -3,8 +3,8 @@
 //! Every handler recognises its pages by marks that no other provider's pages bear; only [`refresh`] and [`generic`] take
 //! whatever is left, and so come last.
 
-mod cognito;
 mod adfs;
+mod cognito;
 pub(crate) mod dex;
 mod entra;
 mod form_post;

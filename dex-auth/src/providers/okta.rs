@@ -117,7 +117,7 @@ fn needs_script(url: &Url) -> Error {
 
 fn answer(page: &Page, json: &Value, progress: &Progress) -> Decision {
     if page.status() >= 400 {
-        return Decision::failure("Okta: error", failure(page, json));
+        return Decision::failure("Okta: error", failure(page, json, progress));
     }
     let text = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default();
     let name = match text("status") {
@@ -221,7 +221,7 @@ fn skip(page: &Page, json: &Value) -> Option<Result<Action, Error>> {
 }
 
 /// Okta's codes say more than the status, and stay the same in every language.
-fn failure(page: &Page, json: &Value) -> Error {
+fn failure(page: &Page, json: &Value, progress: &Progress) -> Error {
     let text = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default();
     let (origin, status, code) = (page.origin(), page.status(), text("errorCode"));
     let message = one_line(&format!("{code} {}", text("errorSummary")));
@@ -229,7 +229,7 @@ fn failure(page: &Page, json: &Value) -> Error {
         "E0000004" => Error::WrongPassword { origin },
         "E0000069" | "E0000119" => Error::AccountLocked { origin },
         "E0000068" => Error::SecondFactorRefused { origin },
-        "E0000011" => Error::LoginStateLost { message },
+        "E0000011" => second_factor::lost(page, progress, message),
         // Too many tries, by whomever: the one made now was not looked at.
         "E0000047" => Error::ProviderUnavailable { status, message },
         "E0000006" => Error::AccessDenied {

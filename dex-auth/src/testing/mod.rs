@@ -54,8 +54,8 @@ pub use gateway::{Gateway, GatewayBuilder, GatewayKind, RequestRecord};
 pub use hostile::{HostileGateway, HostilePage};
 pub use load_balancer::{LoadBalancer, UnauthenticatedAction};
 pub use provider::{
-    Adfs, AdfsBuilder, AdfsUser, Okta, OktaBuilder, OktaUser, Cognito, CognitoBuilder, CognitoUser, EntraId, EntraIdBuilder, EntraUser, Keycloak, KeycloakBuilder,
-    KeycloakFirstLogin, KeycloakLanguage, KeycloakTheme, KeycloakUser, OpenIdSource, PlainProvider,
-    PlainProviderBuilder, RequiredAction, SamlSource,
+    Adfs, AdfsBuilder, AdfsUser, Cognito, CognitoBuilder, CognitoUser, EntraId, EntraIdBuilder, EntraUser, Keycloak,
+    KeycloakBuilder, KeycloakFirstLogin, KeycloakLanguage, KeycloakTheme, KeycloakUser, Okta, OktaBuilder, OktaUser,
+    OpenIdSource, PlainProvider, PlainProviderBuilder, RequiredAction, SamlSource,
 };
 pub use release::{Release, UnknownRelease};

@@ -137,7 +137,8 @@ fn each_code_has_its_error() {
     };
     assert!(matches!(fails(401, "E0000004"), Error::WrongPassword { .. }));
     assert!(matches!(fails(403, "E0000119"), Error::AccountLocked { .. }));
-    assert!(matches!(fails(401, "E0000011"), Error::LoginStateLost { .. }));
+    // The password was taken: to begin anew would send it again.
+    assert!(matches!(fails(401, "E0000011"), Error::LoginRefused { .. }));
     let busy = fails(429, "E0000047");
     assert!(busy.is_retryable() && matches!(busy, Error::ProviderUnavailable { status: 429, .. }));
     assert!(matches!(fails(403, "E0000022"), Error::ScriptRequired { .. }));

@@ -12,8 +12,8 @@ mod cognito;
 mod entra;
 mod host;
 mod keycloak;
-mod plain;
 mod okta;
+mod plain;
 mod saml;
 #[cfg(test)]
 mod visitor;
@@ -30,8 +30,8 @@ pub(super) use host::{Site, listen, serve};
 pub use keycloak::{
     Keycloak, KeycloakBuilder, KeycloakFirstLogin, KeycloakLanguage, KeycloakTheme, KeycloakUser, RequiredAction,
 };
-pub use plain::{PlainProvider, PlainProviderBuilder};
 pub use okta::{Okta, OktaBuilder, OktaUser};
+pub use plain::{PlainProvider, PlainProviderBuilder};
 pub(super) use saml::{SamlError, SamlIssuer, SamlRequest, SamlSide};
 
 use super::jwt::ISSUER;
