@@ -31,7 +31,12 @@ pub(crate) fn is_in_cluster(url: &Url) -> bool {
 
 /// Scheme, host, port and path: the query of a login URL holds codes and states that act as secrets.
 pub(crate) fn shown(url: &Url) -> String {
-    format!("{}{}", origin(url), url.path())
+    let origin = origin(url);
+    match url.scheme() {
+        "http" | "https" => origin + url.path(),
+        // What is the path of these may be a whole script or page.
+        _ => origin,
+    }
 }
 
 /// Scheme, host and port as text.
@@ -203,5 +208,6 @@ mod tests {
             "https://a.test/oauth2/callback"
         );
         assert_eq!(origin(&url("data:text/html,secret")), "data:");
+        assert_eq!(shown(&url("javascript:alert('secret')")), "javascript:");
     }
 }
