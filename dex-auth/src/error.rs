@@ -172,13 +172,12 @@ pub enum Error {
     },
 
     /// This machine's clock and the server's differ too much for codes and tokens to be valid.
-    #[error(
-        "this machine's clock differs from that of {origin} by {seconds} s, and the login fails by it; set the clock"
-    )]
+    #[error("{}", clocks(origin, *seconds))]
     ClockSkew {
         /// Whose clock it was compared with: scheme, host and port.
         origin: String,
-        /// Seconds that this clock is ahead; negative if it is behind.
+        /// Seconds that this clock is ahead; negative if it is behind. Zero when this clock is right and the clocks of
+        /// the gateway and of whoever issued the token differ.
         seconds: i64,
     },
 
@@ -387,6 +386,59 @@ pub enum Error {
         path: String,
     },
 
+    /// A cookie or token that cannot renew itself is no longer accepted: a fixed one, or a refresh token that is used up.
+    ///
+    /// The session remembers it and sends it no more.
+    #[error(
+        "{what} is no longer accepted ({message}) and cannot renew itself; give the session a new one with \
+         Session::set_token_source, set_cookie or set_credentials"
+    )]
+    CredentialsExpired {
+        /// What it is, such as `the fixed cookie`.
+        what: String,
+        /// What the gateway or the token endpoint said, cut to one line.
+        message: String,
+    },
+
+    /// A token source gave no token that could be used.
+    ///
+    /// Sources of your own report their trouble with it.
+    #[error("no token from {from}: {problem}")]
+    TokenUnavailable {
+        /// The source, such as `the file /var/run/secrets/kubeflow/pipelines/token`.
+        from: String,
+        /// What is wrong; never any part of a token.
+        problem: String,
+    },
+
+    /// The answer to a refresh was lost, so the refresh token may be used up without its successor being known.
+    ///
+    /// It is not sent again, since some providers answer the second use of a refresh token by ending the whole login.
+    #[error(
+        "the answer of {origin} to a refresh was lost, so the refresh token may be used up; log in anew and set the new \
+         one with Session::set_token_source"
+    )]
+    RefreshAnswerLost {
+        /// The token endpoint's scheme, host and port.
+        origin: String,
+    },
+
+    /// The code of a device login was not confirmed in time.
+    #[error("nobody confirmed the device code of {origin} before it expired; begin again and confirm the new one")]
+    DeviceNotConfirmed {
+        /// Scheme, host and port.
+        origin: String,
+    },
+
+    /// The file that sessions are kept in cannot be used.
+    #[error("the session store {path} cannot be used: {problem}")]
+    Store {
+        /// Its path.
+        path: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+
     /// The task of the login ended without a result, for instance since its runtime was shut down.
     #[error("the login was stopped before it ended; try again")]
     LoginAborted,
@@ -462,6 +514,18 @@ fn or_none(names: &[String]) -> String {
     }
 }
 
+fn clocks(origin: &str, seconds: i64) -> String {
+    if seconds == 0 {
+        return format!(
+            "{origin} takes the token for one of the future: its clock differs from that of whoever issued the token; have \
+             both set"
+        );
+    }
+    format!(
+        "this machine's clock differs from that of {origin} by {seconds} s, and the login fails by it; set the clock"
+    )
+}
+
 fn in_brackets(code: Option<&str>) -> String {
     code.map_or_else(String::new, |code| format!(" ({code})"))
 }
@@ -504,6 +568,8 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Transport { .. }
             | Self::RequestNotReplayable { .. }
+            | Self::TokenUnavailable { .. }
+            | Self::DeviceNotConfirmed { .. }
             | Self::LoginAborted => true,
             // Dex answers 500 also for faults of a single account, which no waiting repairs.
             Self::ProviderUnavailable { status, .. } => *status != 500,
@@ -521,6 +587,8 @@ impl Error {
                 | Self::AccountDisabled { .. }
                 | Self::PasswordChangeRequired { .. }
                 | Self::SecondFactorRefused { .. }
+                | Self::CredentialsExpired { .. }
+                | Self::RefreshAnswerLost { .. }
         )
     }
 
@@ -551,6 +619,8 @@ impl Error {
                 | Self::ApprovalRefused { .. }
                 | Self::PermissionDenied { .. }
                 | Self::SessionRejected { .. }
+                | Self::CredentialsExpired { .. }
+                | Self::DeviceNotConfirmed { .. }
         )
     }
 
