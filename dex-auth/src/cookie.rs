@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::Error;
+use crate::lifetime::Lifetime;
 
 /// The cookie, or the parts of a split cookie, that a logged-in session consists of.
 ///
@@ -47,6 +48,13 @@ impl SessionCookie {
         })
     }
 
+    /// The cookies of a `Cookie:` header, which nobody can say the end of.
+    pub(crate) fn of_header(header: &str, now: Timestamp) -> Option<Self> {
+        let pairs = header.split(';').filter_map(|pair| pair.split_once('='));
+        let cookies = pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+        Self::new(cookies.filter(|(name, _)| !name.is_empty()).collect(), now, None)
+    }
+
     /// The cookie's name; of a split cookie that of its first part.
     ///
     /// Never rely on a certain name: Kubeflow up to 1.8 uses `authservice_session`, later ones
@@ -83,26 +91,11 @@ impl SessionCookie {
         Ok(value)
     }
 
-    /// False when the session has ended, or is so close to its end that a request might meet it ended.
-    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
-        let Some(expires_at) = self.expires_at else { return true };
-        // A tenth keeps sessions of seconds usable, where half a minute would mean a login before every request.
-        let tenth = SignedDuration::from_millis_i128(self.lifetime(expires_at).as_millis() / 10);
-        let margin = tenth.min(SignedDuration::from_secs(30)).max(SignedDuration::ZERO);
-        expires_at.duration_since(now) > margin
-    }
-
-    /// True when the session may have ended by itself: gateways count its life in whole seconds from an instant
-    /// that is cut to a second, so it may end up to one second early.
-    pub(crate) fn may_have_ended(&self, now: Timestamp) -> bool {
-        let Some(expires_at) = self.expires_at else {
-            return false;
-        };
-        expires_at.duration_since(now) <= SignedDuration::from_secs(1)
-    }
-
-    fn lifetime(&self, expires_at: Timestamp) -> SignedDuration {
-        expires_at.duration_since(self.obtained_at)
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        Lifetime {
+            obtained_at: self.obtained_at,
+            expires_at: self.expires_at,
+        }
     }
 }
 
@@ -156,10 +149,6 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn cookie(seconds: Option<i64>) -> SessionCookie {
-        SessionCookie::new(vec![("s".into(), "v".into())], at(1000), seconds.map(|s| at(1000 + s))).unwrap()
-    }
-
     #[test]
     fn split_cookies_print_as_one_header() {
         let parts = vec![("s_1".to_owned(), "b".to_owned()), ("s_0".to_owned(), "a".to_owned())];
@@ -172,19 +161,6 @@ mod tests {
             ["s_0", "s_1"]
         );
         assert!(cookie.header_value().unwrap().is_sensitive());
-    }
-
-    #[test]
-    fn is_renewed_a_little_before_its_end() {
-        let day = cookie(Some(86_400));
-        assert!(day.is_fresh(at(1000 + 86_400 - 31)));
-        assert!(!day.is_fresh(at(1000 + 86_400 - 30)));
-        let second = cookie(Some(1));
-        assert!(second.is_fresh(at(1000)));
-        assert!(!second.is_fresh(at(1001)));
-        assert!(cookie(None).is_fresh(at(i64::from(u32::MAX))));
-        // A clock that was set back does not make a login before every request.
-        assert!(day.is_fresh(at(10)));
     }
 
     #[test]

@@ -68,11 +68,23 @@ impl Credentials {
                 problem: "the environment variable is not UTF-8".to_owned(),
             }),
         };
-        let credentials = Self::new(read(USERNAME)?, read(PASSWORD)?);
-        if std::env::var_os(TOTP_SECRET).is_none() {
-            return Ok(credentials);
-        }
-        Ok(credentials.totp_secret(read(TOTP_SECRET)?))
+        let optional = |field| match std::env::var_os(field) {
+            None => Ok(None),
+            Some(_) => read(field).map(Some),
+        };
+        Self::of(&read, &optional)
+    }
+
+    /// From whatever holds the variables.
+    pub(crate) fn of(
+        needed: &dyn Fn(&'static str) -> Result<String, Error>,
+        optional: &dyn Fn(&'static str) -> Result<Option<String>, Error>,
+    ) -> Result<Self, Error> {
+        let credentials = Self::new(needed(USERNAME)?, needed(PASSWORD)?);
+        Ok(match optional(TOTP_SECRET)? {
+            Some(secret) => credentials.totp_secret(secret),
+            None => credentials,
+        })
     }
 
     /// The user name.

@@ -63,10 +63,13 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod access;
 mod builder;
 mod cookie;
 mod credentials;
+mod dashboard;
 mod document;
+mod environment;
 mod error;
 mod expiry;
 mod flow;
@@ -84,7 +87,9 @@ pub mod guide {
 mod handler;
 mod html;
 mod identity_provider;
+mod lifetime;
 mod login;
+mod logout;
 mod middleware;
 mod namespaces;
 mod one_time_code;
@@ -94,11 +99,16 @@ mod providers;
 #[cfg(test)]
 mod recordings;
 mod session;
+mod source;
+mod store;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+mod token;
 mod trace;
+mod whoami;
 
+pub use access::Access;
 pub use builder::SessionBuilder;
 pub use cookie::SessionCookie;
 pub use credentials::Credentials;
@@ -106,10 +116,17 @@ pub use error::{Connector, Error, UnsafeReason};
 pub use handler::{Action, Decision, FieldValue, JsonCall, PageHandler, Progress, Submission};
 pub use html::{Form, FormField, FormMethod, Link};
 pub use identity_provider::IdentityProvider;
+pub use logout::Logout;
 pub use middleware::SessionMiddleware;
+pub use namespaces::{Membership, Role};
 pub use page::Page;
 pub use session::Session;
+pub use token::{
+    BearerToken, ClientCredentials, DeviceCode, DevicePrompt, OAuthClient, PasswordGrant, RefreshToken, TokenCommand,
+    TokenContext, TokenExchange, TokenFile, TokenSource,
+};
 pub use trace::{LoginStep, LoginTrace};
+pub use whoami::{ToldBy, User};
 
 // The examples of the README are compiled with the tests.
 #[cfg(doctest)]

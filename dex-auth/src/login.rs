@@ -25,7 +25,7 @@ const MAX_COOKIE_BYTES: usize = 8192;
 /// A clock that differs by less says nothing: the header `Date` is cut to a second, and answers take their time.
 const SKEW_SECONDS: i64 = 5;
 /// Servers take the codes of the step before and after their own.
-const CODE_SECONDS: i64 = 30;
+pub(crate) const CODE_SECONDS: i64 = 30;
 
 /// Reads the time; tests put their own in.
 pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -56,13 +56,20 @@ impl Recorder {
     }
 }
 
+/// What a login led to.
+pub(crate) struct LoggedIn {
+    pub(crate) cookie: SessionCookie,
+    /// Seconds that this clock is ahead of the gateway's.
+    pub(crate) skew: i64,
+}
+
 /// Logs in, within the deadline. A lost state or a broken connection is answered by one more try with an empty jar,
 /// unless the password was sent and its fate is unknown: it may have counted as a wrong one.
 pub(crate) async fn run(
     settings: &Settings,
     credentials: &Credentials,
     recorder: &Recorder,
-) -> Result<SessionCookie, Error> {
+) -> Result<LoggedIn, Error> {
     let attempts = async {
         let mut first = Attempt::new(settings, credentials, recorder);
         match first.run().await {
@@ -110,7 +117,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn run(&mut self) -> Result<SessionCookie, Error> {
+    async fn run(&mut self) -> Result<LoggedIn, Error> {
         let mut flow = Flow::new(self.settings.plan.clone(), self.credentials);
         let mut next = flow.start();
         loop {
@@ -136,11 +143,15 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn finish(&mut self) -> Result<SessionCookie, Error> {
+    fn finish(&mut self) -> Result<LoggedIn, Error> {
         let now = (self.settings.clock)();
         let cookies = std::mem::take(&mut self.last_cookies);
-        SessionCookie::new(cookies, now, self.last_end).ok_or_else(|| Error::LoginStateLost {
+        let cookie = SessionCookie::new(cookies, now, self.last_end).ok_or_else(|| Error::LoginStateLost {
             message: "the gateway ended the login without a session".to_owned(),
+        })?;
+        Ok(LoggedIn {
+            cookie,
+            skew: self.skew,
         })
     }
 
@@ -400,7 +411,7 @@ fn is_foreign(cookie: &RawCookie<'_>, url: &Url) -> bool {
 }
 
 /// Seconds that this clock is ahead of the one that an answer shows; 0 where it does not matter.
-fn skew(headers: &HeaderMap, now: Timestamp) -> i64 {
+pub(crate) fn skew(headers: &HeaderMap, now: Timestamp) -> i64 {
     let date = headers.get(DATE).and_then(|value| value.to_str().ok());
     let theirs = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok());
     let ahead = theirs.map_or(0, |theirs| now.as_second() - theirs.timestamp().as_second());

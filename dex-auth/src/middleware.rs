@@ -10,8 +10,9 @@ use http::{Extensions, HeaderValue};
 use reqwest::{Request, Response, ResponseBuilderExt};
 use reqwest_middleware::{Middleware, Next};
 
+use crate::access::Held;
 use crate::error::Error;
-use crate::session::{Held, Need, Session, Verdict, judge};
+use crate::session::{Need, Session, Verdict, is_of_the_future, judge};
 
 /// A request is sent again once. A session of a second or two may end by itself between its login and that request;
 /// only then there is a third time.
@@ -19,7 +20,8 @@ const MAX_SENDS: u32 = 3;
 
 /// Adds the session to requests for the gateway's own origin, and renews it when the gateway says that it ended.
 ///
-/// - Requests to any other origin pass untouched, without a cookie.
+/// - Requests to any other origin pass untouched, without cookie and token.
+/// - A session of tokens adds `Authorization: Bearer`, one of cookies `Cookie`.
 /// - A request with an `Authorization` header of its own passes untouched: the gateways of Kubeflow 1.9.1 and later
 ///   ignore the cookie then, and an error of that token is the caller's.
 /// - A `Cookie` header of the caller's is kept and the session is added to it, unless it already holds a cookie of
@@ -62,14 +64,16 @@ impl SessionMiddleware {
                 return Ok(next.run(current, extensions).await?);
             }
             let response = next.clone().run(current, extensions).await?;
-            let (verdict, response) = judge(&method, response)
+            let (verdict, response) = judge(&method, response, self.session.now())
                 .await
                 .map_err(reqwest_middleware::Error::from)?;
             let verdict = match verdict {
                 Some(verdict) => verdict,
+                // What cannot be told of a token's answer is the caller's to judge: no probe of the gateway takes tokens.
+                None if held.cookie().is_none() => Verdict::Valid,
                 None => self.session.ask(&held).await?,
             };
-            let (status, message) = match verdict {
+            let (status, message, skew) = match verdict {
                 Verdict::Valid => {
                     if response.status().is_success() {
                         self.session.trust(&held);
@@ -77,21 +81,19 @@ impl SessionMiddleware {
                     return Ok(response);
                 }
                 Verdict::ServiceDown => return Err(Error::AuthServiceUnavailable { path }.into()),
-                Verdict::Ended { status, message } => (status, message),
+                Verdict::Ended { status, message, skew } => (status, message, skew),
             };
             tracing::debug!(%path, status = status.as_u16(), "the session ended");
-            self.session.discard(&held);
+            if is_of_the_future(&message) {
+                return Err(self.session.rejected(&path, status, message, skew).into());
+            }
+            self.session.discard(&held, &message);
             if request.is_none() {
                 return Err(Error::RequestNotReplayable { path }.into());
             }
-            let may_try_again = sends == 1 || held.cookie.may_have_ended(self.session.now());
+            let may_try_again = sends == 1 || held.may_have_ended(self.session.now());
             if sends == MAX_SENDS || !may_try_again {
-                return Err(Error::SessionRejected {
-                    path,
-                    status: status.as_u16(),
-                    message,
-                }
-                .into());
+                return Err(self.session.rejected(&path, status, message, skew).into());
             }
             held = self.session.obtain(Need::NewerThan(held.attempt), ticket).await?;
         }
@@ -109,7 +111,10 @@ impl SessionMiddleware {
                 self.session.trust(&held);
                 Ok(held)
             }
-            Verdict::Ended { .. } => self.session.obtain(Need::NewerThan(held.attempt), ticket).await,
+            Verdict::Ended { message, .. } => {
+                self.session.discard(&held, &message);
+                self.session.obtain(Need::NewerThan(held.attempt), ticket).await
+            }
             Verdict::ServiceDown => Err(Error::AuthServiceUnavailable {
                 path: "the gateway".to_owned(),
             }),
@@ -165,13 +170,17 @@ fn is_login_path(path: &str) -> bool {
 
 /// False when the caller brought a cookie of the session's name.
 fn attach(request: &mut Request, held: &Held) -> bool {
+    let Some(session) = held.cookie() else {
+        request.headers_mut().insert(held.name.clone(), held.header.clone());
+        return true;
+    };
     let Some(own) = request.headers().get(COOKIE) else {
         request.headers_mut().insert(COOKIE, held.header.clone());
         return true;
     };
     let taken = own.as_bytes().split(|byte| *byte == b';').any(|pair| {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-        held.cookie.cookies().any(|(session, _)| session.as_bytes() == name)
+        session.cookies().any(|(session, _)| session.as_bytes() == name)
     });
     if taken {
         return false;

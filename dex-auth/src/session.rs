@@ -1,27 +1,29 @@
 //! The session: who holds it, who renews it, and that only one login runs at a time.
 
+mod renewal;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::header::COOKIE;
 use http::{HeaderValue, Method, StatusCode};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use url::Url;
 
+use crate::access::{Access, Held};
 use crate::builder::SessionBuilder;
 use crate::cookie::SessionCookie;
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::expiry::{self, ByBody, ByHead};
-use crate::login::{self, Recorder, Settings};
+use crate::login::{CODE_SECONDS, Settings, skew};
 use crate::middleware::SessionMiddleware;
 use crate::origin::{origin, same_origin};
+use crate::source::Source;
+use crate::store::Store;
+use crate::token::TokenSource;
 use crate::trace::LoginTrace;
-
-/// For so long a session that just worked is trusted with a body that can be sent only once.
-const TRUSTED_FOR: SignedDuration = SignedDuration::from_secs(5);
 
 /// A session at a Kubeflow gateway that logs in when needed and renews itself.
 ///
@@ -46,14 +48,17 @@ pub struct Session {
 
 struct Shared {
     settings: Settings,
+    store: Option<Store>,
     state: Mutex<State>,
 }
 
 struct State {
-    credentials: Credentials,
-    /// Counts calls of `set_credentials`.
+    source: Source,
+    /// Counts changes of the source.
     identity: u64,
     held: Option<Arc<Held>>,
+    /// What must not be taken again, from a store or a source.
+    dropped: Option<Dropped>,
     /// Counts logins that began.
     attempts: u64,
     running: Option<Running>,
@@ -64,18 +69,18 @@ struct State {
     last_login: Option<Arc<LoginTrace>>,
 }
 
+/// A session that is not to be used any more.
+#[derive(Clone)]
+struct Dropped {
+    header: HeaderValue,
+    /// What the gateway said; `None` if it said nothing.
+    message: Option<String>,
+}
+
 struct Running {
     attempt: u64,
     identity: u64,
     outcome: watch::Receiver<Option<Result<Arc<Held>, Error>>>,
-}
-
-/// A session and the login that made it.
-pub(crate) struct Held {
-    pub(crate) attempt: u64,
-    pub(crate) cookie: SessionCookie,
-    pub(crate) header: HeaderValue,
-    seen_valid: Mutex<Timestamp>,
 }
 
 /// Which session will do.
@@ -90,7 +95,12 @@ pub(crate) enum Need {
 /// What a gateway says to a session.
 pub(crate) enum Verdict {
     Valid,
-    Ended { status: StatusCode, message: String },
+    Ended {
+        status: StatusCode,
+        message: String,
+        /// Seconds that this clock is ahead of the gateway's.
+        skew: i64,
+    },
     ServiceDown,
 }
 
@@ -106,11 +116,21 @@ impl Session {
         SessionBuilder::new(url)
     }
 
-    pub(crate) fn new(settings: Settings, credentials: Credentials) -> Self {
+    /// A session by whatever the environment holds; see [`SessionBuilder::from_env`], which leaves room for settings.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SessionBuilder::from_env`] and of [`SessionBuilder::build`].
+    pub fn from_env(url: &str) -> Result<Self, Error> {
+        SessionBuilder::from_env(url)?.build()
+    }
+
+    pub(crate) fn new(settings: Settings, source: Source, store: Option<Store>) -> Self {
         let state = State {
-            credentials,
+            source,
             identity: 0,
             held: None,
+            dropped: None,
             attempts: 0,
             running: None,
             failed: None,
@@ -120,6 +140,7 @@ impl Session {
         Self {
             shared: Arc::new(Shared {
                 settings,
+                store,
                 state: Mutex::new(state),
             }),
         }
@@ -145,9 +166,24 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Every variant of [`Error`] that a login can end with.
+    /// Every variant of [`Error`] that a login can end with; [`Error::Config`] where the session lives on tokens, which
+    /// [`access`](Self::access) gives.
     pub async fn login(&self) -> Result<SessionCookie, Error> {
-        Ok(self.obtain(Need::Fresh, self.ticket()).await?.cookie.clone())
+        let held = self.obtain(Need::Fresh, self.ticket()).await?;
+        held.cookie().cloned().ok_or_else(|| Error::Config {
+            field: "token",
+            problem: "a session of tokens has no cookie; use Session::access".to_owned(),
+        })
+    }
+
+    /// The cookies or the token of this session, of whichever source they come. Logs in, unless a session is held that has
+    /// not ended by the clock.
+    ///
+    /// # Errors
+    ///
+    /// Every variant of [`Error`] that a login can end with.
+    pub async fn access(&self) -> Result<Access, Error> {
+        Ok(self.obtain(Need::Fresh, self.ticket()).await?.access.clone())
     }
 
     /// What happened in the last login of this session, whether it failed or not; `None` before the first one has ended.
@@ -157,18 +193,44 @@ impl Session {
 
     /// Puts other credentials in place. A held session is dropped, and a remembered refusal is forgotten.
     pub fn set_credentials(&self, credentials: Credentials) {
+        self.set_source(Source::Pages(credentials));
+    }
+
+    /// Puts another source of tokens in place. What is held is dropped, and a remembered refusal is forgotten.
+    pub fn set_token_source(&self, source: impl TokenSource) {
+        self.set_source(Source::Token(Arc::new(source)));
+    }
+
+    /// Puts the cookies of another login in place, as a `Cookie:` header holds them. What is held is dropped, and a
+    /// remembered refusal is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for what is no such header; the session then goes on with what it had.
+    pub fn set_cookie(&self, header: &str) -> Result<(), Error> {
+        self.set_source(Source::Cookie(crate::builder::fixed_cookie(header, self.now())?));
+        Ok(())
+    }
+
+    fn set_source(&self, source: Source) {
         let mut state = self.state();
-        state.credentials = credentials;
+        state.source = source;
         state.identity += 1;
         state.held = None;
+        state.dropped = None;
         state.refused = None;
         state.failed = None;
     }
 
-    /// Drops the held session: the next request logs in. The gateway is not told; up to Kubeflow 1.11 a copy of an
-    /// oauth2-proxy cookie works until it expires.
+    /// Drops the held session: the next request logs in. The gateway is not told; see [`logout`](Self::logout).
     pub fn forget(&self) {
-        self.state().held = None;
+        let mut state = self.state();
+        if let Some(held) = state.held.take() {
+            state.dropped = Some(Dropped {
+                header: held.header.clone(),
+                message: None,
+            });
+        }
     }
 
     /// True for requests to the gateway's own scheme, host and port.
@@ -184,6 +246,14 @@ impl Session {
     /// The path below Kubeflow's own, without its first `/`.
     pub(crate) fn path_below<'a>(&self, url: &'a Url) -> Option<&'a str> {
         url.path().strip_prefix(self.shared.settings.plan.gateway.path())
+    }
+
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.shared.settings.http
+    }
+
+    pub(crate) fn held(&self) -> Option<Arc<Held>> {
+        self.state().held.clone()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -209,7 +279,7 @@ impl Session {
                     Need::Fresh => true,
                     Need::NewerThan(attempt) => held.attempt > attempt,
                 };
-                if new_enough && held.cookie.is_fresh(now) {
+                if new_enough && held.is_fresh(now) && state.source.is_current() {
                     return Ok(Arc::clone(held));
                 }
             }
@@ -240,47 +310,22 @@ impl Session {
             identity,
             outcome: outcome.clone(),
         });
-        let credentials = state.credentials.clone();
+        let job = renewal::Job {
+            attempt,
+            source: state.source.clone(),
+            dropped: state.dropped.clone(),
+            // A person set other credentials, or the same ones again: what is remembered of them counts no more.
+            forgive: identity > 0,
+        };
         let session = self.clone();
         tokio::spawn(async move {
             let end = EndOfLogin { session, attempt };
-            let result = end.session.log_in(attempt, &credentials).await;
+            let result = end.session.renew(&job).await;
             end.session.record(attempt, identity, &result);
             drop(end);
             sender.send_replace(Some(result));
         });
         outcome
-    }
-
-    async fn log_in(&self, attempt: u64, credentials: &Credentials) -> Result<Arc<Held>, Error> {
-        let settings = &self.shared.settings;
-        tracing::debug!(gateway = %origin(&settings.plan.gateway), attempt, "logging in");
-        let recorder = Recorder::default();
-        let outcome = login::run(settings, credentials, &recorder).await;
-        self.state().last_login = Some(Arc::new(recorder.finish(outcome.as_ref().err())));
-        let cookie = outcome?;
-        let header = cookie.header_value()?;
-        let held = Arc::new(Held {
-            attempt,
-            cookie,
-            header,
-            seen_valid: Mutex::new(self.now()),
-        });
-        // A redirect at the end of a login proves nothing; the gateway's own word does.
-        match self.ask(&held).await {
-            Ok(Verdict::Ended { status, message }) if !held.cookie.may_have_ended(self.now()) => {
-                Err(Error::SessionRejected {
-                    path: self.probe().path().to_owned(),
-                    status: status.as_u16(),
-                    message,
-                })
-            }
-            Ok(Verdict::ServiceDown) => Err(Error::AuthServiceUnavailable {
-                path: self.probe().path().to_owned(),
-            }),
-            // The login itself went through; if this connection broke, the next request will tell.
-            Ok(_) | Err(_) => Ok(held),
-        }
     }
 
     fn record(&self, attempt: u64, identity: u64, result: &Result<Arc<Held>, Error>) {
@@ -291,6 +336,7 @@ impl Session {
         match result {
             Ok(held) => {
                 state.held = Some(Arc::clone(held));
+                state.dropped = None;
                 state.failed = None;
             }
             Err(error) => {
@@ -304,27 +350,26 @@ impl Session {
         }
     }
 
-    /// oauth2-proxy answers 202 or 401 here in all releases; behind oidc-authservice it is a path like any other.
-    fn probe(&self) -> Url {
-        let mut url = self.shared.settings.plan.gateway.clone();
-        url.set_path(&format!("{}oauth2/auth", self.shared.settings.plan.gateway.path()));
+    /// oauth2-proxy answers 202 or 401 at this path in all releases; behind oidc-authservice it is a path like any other.
+    /// Below `/oauth2/` only tokens for the gateway's own client count, so tokens are tried at Kubeflow's own address.
+    fn probe(&self, held: &Held) -> Url {
+        let mut url = self.gateway().clone();
+        if held.cookie().is_some() {
+            url.set_path(&format!("{}oauth2/auth", self.gateway().path()));
+        }
         url
     }
 
     /// Asks the gateway whether it accepts a session.
     pub(crate) async fn ask(&self, held: &Held) -> Result<Verdict, Error> {
-        let url = self.probe();
-        let request = self
-            .shared
-            .settings
-            .http
-            .get(url.clone())
-            .header(COOKIE, held.header.clone());
+        let url = self.probe(held);
+        let request = self.http().get(url.clone());
         let response = request
+            .header(held.name.clone(), held.header.clone())
             .send()
             .await
             .map_err(|error| Error::transport(origin(&url), error))?;
-        let (verdict, _) = judge(&Method::GET, response)
+        let (verdict, _) = judge(&Method::GET, response, self.now())
             .await
             .map_err(|error| Error::transport(origin(&url), error))?;
         Ok(verdict.unwrap_or(Verdict::Valid))
@@ -332,13 +377,15 @@ impl Session {
 
     /// True when the gateway accepted this session within the last seconds.
     pub(crate) fn is_trusted(&self, held: &Held) -> bool {
-        let now = self.now();
-        let since = now.duration_since(*held.seen_valid.lock().unwrap_or_else(PoisonError::into_inner));
-        since >= SignedDuration::ZERO && since <= TRUSTED_FOR && !held.cookie.may_have_ended(now)
+        held.is_trusted(self.now())
+    }
+
+    pub(crate) fn trust(&self, held: &Held) {
+        held.trust(self.now());
     }
 
     /// Forgets a session that the gateway refused, unless it was replaced meanwhile.
-    pub(crate) fn discard(&self, held: &Held) {
+    pub(crate) fn discard(&self, held: &Held, message: &str) {
         let mut state = self.state();
         if state
             .held
@@ -346,12 +393,36 @@ impl Session {
             .is_some_and(|current| current.attempt == held.attempt)
         {
             state.held = None;
+            state.dropped = Some(Dropped {
+                header: held.header.clone(),
+                message: Some(message.to_owned()),
+            });
         }
     }
 
-    pub(crate) fn trust(&self, held: &Held) {
-        *held.seen_valid.lock().unwrap_or_else(PoisonError::into_inner) = self.now();
+    /// The error for a session that was just made and is refused. A clock that is wrong by more than servers tolerate is
+    /// the likeliest reason.
+    pub(crate) fn rejected(&self, path: &str, status: StatusCode, message: String, skew: i64) -> Error {
+        if skew.abs() >= CODE_SECONDS || is_of_the_future(&message) {
+            return Error::ClockSkew {
+                origin: origin(self.gateway()),
+                seconds: skew,
+            };
+        }
+        Error::SessionRejected {
+            path: path.to_owned(),
+            status: status.as_u16(),
+            message,
+        }
     }
+}
+
+/// What Envoy, and others, say of a token whose time has not come: no new login makes it good.
+pub(crate) fn is_of_the_future(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["not yet valid", "used before issued", "issued in the future"]
+        .iter()
+        .any(|text| message.contains(text))
 }
 
 /// Reads of an answer what is needed to tell. `None` leaves the question to [`Session::ask`]; the response comes back
@@ -359,6 +430,7 @@ impl Session {
 pub(crate) async fn judge(
     method: &Method,
     response: reqwest::Response,
+    now: Timestamp,
 ) -> reqwest::Result<(Option<Verdict>, reqwest::Response)> {
     let status = response.status();
     match expiry::by_head(method, response.url(), status, response.headers()) {
@@ -367,6 +439,7 @@ pub(crate) async fn judge(
             Some(Verdict::Ended {
                 status,
                 message: String::new(),
+                skew: skew(response.headers(), now),
             }),
             response,
         )),
@@ -375,7 +448,11 @@ pub(crate) async fn judge(
             let (beginning, response) = crate::middleware::peek(response, expiry::PEEK_BYTES).await?;
             let verdict = match expiry::by_body(response.url(), status, response.headers(), &beginning) {
                 ByBody::Answer => Verdict::Valid,
-                ByBody::Ended { message } => Verdict::Ended { status, message },
+                ByBody::Ended { message } => Verdict::Ended {
+                    status,
+                    message,
+                    skew: skew(response.headers(), now),
+                },
                 ByBody::ServiceDown => Verdict::ServiceDown,
             };
             Ok((Some(verdict), response))
@@ -416,7 +493,8 @@ impl fmt::Debug for Session {
             .debug_struct("Session")
             .field("gateway", &self.shared.settings.plan.gateway.as_str())
             .field("connector", &self.shared.settings.plan.connector)
-            .field("held", &state.held.as_ref().map(|held| &held.cookie))
+            .field("source", &state.source)
+            .field("held", &state.held.as_ref().map(|held| &held.access))
             .field("login_running", &state.running.is_some())
             .finish_non_exhaustive()
     }

@@ -7,6 +7,7 @@
     reason = "helpers outside of test functions fail the test, too"
 )]
 
+mod clocks;
 #[cfg(feature = "testing")]
 mod cognito;
 #[cfg(feature = "testing")]
@@ -20,3 +21,11 @@ mod hostile;
 mod keycloak;
 #[cfg(feature = "testing")]
 mod relying_party;
+#[cfg(feature = "testing")]
+mod secrets;
+#[cfg(all(feature = "testing", unix))]
+mod store;
+#[cfg(feature = "testing")]
+mod tokens;
+#[cfg(feature = "testing")]
+mod user;
