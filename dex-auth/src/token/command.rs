@@ -247,7 +247,8 @@ fn time(value: &Value) -> Option<Timestamp> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret as _;
 

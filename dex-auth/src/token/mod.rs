@@ -243,7 +243,7 @@ impl TokenSource for BearerToken {
         "the fixed token".to_owned()
     }
 
-    async fn token(&self, _context: &TokenContext) -> Result<BearerToken, Error> {
+    async fn token(&self, _context: &TokenContext) -> Result<Self, Error> {
         Ok(self.clone())
     }
 

@@ -16,6 +16,8 @@ mod entra;
 mod fake;
 #[cfg(feature = "testing")]
 mod gateways;
+#[cfg(feature = "testing")]
+mod grants;
 mod hostile;
 #[cfg(feature = "testing")]
 mod keycloak;

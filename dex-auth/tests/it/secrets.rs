@@ -321,9 +321,9 @@ async fn repeats(status: u16, code: &'static str) -> MockServer {
     let server = MockServer::start().await;
     let answer = move |request: &wiremock::Request| {
         let said = String::from_utf8_lossy(&request.body).replace('&', " ");
-        let said = url::form_urlencoded::parse(said.as_bytes())
-            .map(|(name, value)| format!("{name} {value}"))
-            .collect::<String>();
+        let pairs: Vec<_> = url::form_urlencoded::parse(said.as_bytes()).into_owned().collect();
+        let said = pairs.iter().map(|(name, value)| [name.as_str(), value].join(" "));
+        let said = said.collect::<Vec<_>>().join(" ");
         ResponseTemplate::new(status).set_body_json(serde_json::json!({"error": code, "error_description": said}))
     };
     Mock::given(any()).respond_with(answer).mount(&server).await;
