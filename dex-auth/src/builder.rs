@@ -89,9 +89,7 @@ impl SessionBuilder {
             self.cookies.push_str("; ");
         }
         self.cookies.push_str(header.into().expose_secret());
-        if !self.given.contains(&"cookie") {
-            self.given.push("cookie");
-        }
+        self.note("cookie");
         self
     }
 
@@ -105,9 +103,15 @@ impl SessionBuilder {
     }
 
     pub(crate) fn from(mut self, kind: &'static str, source: Source) -> Self {
-        self.given.push(kind);
+        self.note(kind);
         self.source = Some(source);
         self
+    }
+
+    fn note(&mut self, kind: &'static str) {
+        if !self.given.contains(&kind) {
+            self.given.push(kind);
+        }
     }
 
     /// Keeps sessions in this file, so that processes of one user, one after the other or at the same time, log in once
@@ -115,8 +119,8 @@ impl SessionBuilder {
     ///
     /// The file holds cookies and tokens. It is made for its owner only (mode 0600), and refused where others may read it or
     /// where it is not one's own; a broken one is replaced. Beside it stands a lock, `FILE.lock`, which is held during a
-    /// login. A refused password is remembered by a slow, salted hash, so that no other process tries it again; a call of
-    /// [`Session::set_credentials`] forgets that. Fixed cookies and tokens, files and commands are not kept.
+    /// login. A password that the pages refused is remembered by a slow, salted hash, so that no other process tries it
+    /// again; a call of [`Session::set_credentials`] forgets that. Fixed cookies and tokens, files and commands are not kept.
     pub fn store(mut self, path: impl Into<PathBuf>) -> Self {
         self.store = Some(path.into());
         self

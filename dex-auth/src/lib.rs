@@ -24,13 +24,18 @@
 //! |---|---|
 //! | Gateways | oidc-authservice (Kubeflow 1.3 to 1.8), oauth2-proxy of Kubeflow 1.9.0 and of 1.9.1 and later; recognised by themselves, cookie names too |
 //! | Identity | Dex's own users and LDAP behind Dex, with its choice of connectors and its approval page |
+//! | Tokens | fixed, from a file that rotates, from a command, of an OAuth client, by Dex's grants (password, refresh, device, exchange), or of a [`TokenSource`] of your own |
 //! | More | any page, by a [`PageHandler`] of your own, as long as it stands at the gateway's origin |
 //!
 //! # Where to look
 //!
 //! - [`Session`]: the handle; [`SessionBuilder`]: its settings; [`Credentials`]: who logs in.
 //! - [`SessionMiddleware`]: the session for a `reqwest` client of your own, and what exactly it does to requests.
-//! - [`SessionCookie`]: name, value and end of a session.
+//! - [`SessionCookie`]: name, value and end of a session; [`Access`]: the same for tokens.
+//! - [`TokenSource`]: bearer tokens in place of pages, and where they come from; [`Session::from_env`]: whatever the
+//!   environment names.
+//! - [`SessionBuilder::store`]: one login for several processes; [`Session::logout`], [`Session::whoami`],
+//!   [`Session::memberships`]: the end of a session, its user, and where he may work.
 //! - [`Error`]: what can go wrong, by what can be done about it.
 //! - [`Page`], [`PageHandler`]: how pages are recognised and answered.
 //!
@@ -53,13 +58,13 @@
 //!   and redirects are followed by hand, one check each. `https` never becomes `http`.
 //! - A refused password is never tried again by the same session, and within one login a password whose answer was lost
 //!   is not posted again: directories lock accounts.
-//! - Session cookies go to the gateway's origin only.
+//! - Session cookies and tokens go to the gateway's origin only.
 //! - No password, cookie, code or state appears in `Debug`, in errors or in traces; URLs are shown without query.
 //!
 //! # What it does not do
 //!
 //! It runs no JavaScript, answers no second factor, enrols no device and approves no scopes beyond those of a login;
-//! each of these ends with an error that says so. It does not log out at the gateway.
+//! each of these ends with an error that says so.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -223,16 +223,13 @@ impl Locked {
     pub(crate) async fn refuse(&mut self, _: &str, _: &SecretString, _: &Error) {}
 
     #[cfg(not(feature = "rustls"))]
-    #[expect(
-        clippy::unused_async,
-        clippy::unused_self,
-        reason = "with TLS there is a hash to be made"
-    )]
+    #[expect(clippy::unused_async, reason = "with TLS there is a hash to be made")]
     pub(crate) async fn refusal(&self, _: &str, _: &SecretString) -> Option<Error> {
         None
     }
 
     #[cfg(not(feature = "rustls"))]
+    #[expect(clippy::unused_self, reason = "with TLS there is something to forget")]
     pub(crate) fn forgive(&mut self, _: &str) {}
 
     fn save(&mut self) {

@@ -78,10 +78,13 @@ impl Session {
             }
         }
         let error = match self.json::<EnvInfo>(ENV_INFO, &[]).await {
-            Ok(EnvInfo { user: Some(name), .. }) if name == ANONYMOUS => Error::PermissionDenied {
-                path: format!("{}{ENV_INFO}", self.gateway().path()),
-                message: "the gateway lets this session through without a user".to_owned(),
-            },
+            // The dashboard saw what the gateway made of the token, so its word counts more than the token's.
+            Ok(EnvInfo { user: Some(name), .. }) if name == ANONYMOUS => {
+                return Err(Error::PermissionDenied {
+                    path: format!("{}{ENV_INFO}", self.gateway().path()),
+                    message: "the gateway lets this session through without a user".to_owned(),
+                });
+            }
             Ok(EnvInfo { user: Some(name), .. }) if !name.is_empty() => {
                 return Ok(User {
                     name,
@@ -96,19 +99,15 @@ impl Session {
             Err(error @ (Error::NotAGateway { .. } | Error::PermissionDenied { .. })) => error,
             Err(error) => return Err(error),
         };
-        let Access::Bearer(token) = access else {
-            return Err(error);
-        };
-        // The dashboard's word counts more: it saw what the gateway made of the token.
-        match token.user() {
-            Some(name) if !matches!(&error, Error::PermissionDenied { message, .. } if message.contains("without a user")) => {
+        match &access {
+            Access::Bearer(token) => token.user().map_or(Err(error), |name| {
                 Ok(User {
                     name: name.to_owned(),
                     groups: Vec::new(),
                     told_by: ToldBy::Token,
                 })
-            }
-            _ => Err(error),
+            }),
+            Access::Cookie(_) => Err(error),
         }
     }
 }

@@ -94,14 +94,11 @@ impl TokenCommand {
                 .map_err(|error| self.unavailable(format!("it could not be started: {}", error.kind())))?,
         );
         let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
-        let all = async {
-            let (output, diagnostics, status) = tokio::join!(
-                read(stdout, LONGEST + 1),
-                drain(stderr, LONGEST_DIAGNOSTICS),
-                child.0.wait()
-            );
-            (output, diagnostics, status)
-        };
+        let all = futures_util::future::join3(
+            read(stdout, LONGEST + 1),
+            drain(stderr, LONGEST_DIAGNOSTICS),
+            child.0.wait(),
+        );
         let (output, diagnostics, status) = tokio::time::timeout(self.time_limit, all)
             .await
             .map_err(|_| self.unavailable(format!("it did not end within {} s", self.time_limit.as_secs_f32())))?;

@@ -106,9 +106,10 @@ impl TokenSource for TokenFile {
     }
 
     fn is_current(&self) -> bool {
-        // A file that is gone for a moment is no reason to throw a good token away.
-        self.stamp()
-            .is_none_or(|stamp| *self.read.lock().unwrap_or_else(PoisonError::into_inner) == Some(stamp))
+        // A file that is gone, or empty, for a moment is no reason to throw a good token away.
+        self.stamp().is_none_or(|stamp| {
+            stamp.length == 0 || *self.read.lock().unwrap_or_else(PoisonError::into_inner) == Some(stamp)
+        })
     }
 }
 
@@ -140,6 +141,8 @@ mod tests {
         std::fs::rename(folder.path().join("new"), &path).unwrap();
         assert!(!source.is_current());
         assert_eq!(read().await, "other");
+        assert!(source.is_current());
+        std::fs::write(&path, "").unwrap();
         assert!(source.is_current());
         std::fs::remove_file(&path).unwrap();
         assert!(source.is_current());

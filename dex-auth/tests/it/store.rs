@@ -67,12 +67,16 @@ async fn sessions_that_share_a_store_log_in_once_between_them() {
         assert_eq!(answer.status(), 200);
     }
     assert_eq!(gateway.password_attempts(), 3);
-    // Another user has a session of his own.
-    let other = builder(&gateway, &folder, PASSWORD).credentials(Credentials::new("USER@example.com", PASSWORD));
-    assert!(other.build().is_err());
+    // Another way in, or another user, has a session of its own.
     let other = builder(&gateway, &folder, PASSWORD).connector("local").build().unwrap();
     other.login().await.unwrap();
     assert_eq!(gateway.password_attempts(), 4);
+    let nobody = Credentials::new("nobody@example.com", PASSWORD);
+    let nobody = builder(&gateway, &folder, PASSWORD)
+        .credentials(nobody)
+        .build()
+        .unwrap();
+    assert!(nobody.login().await.is_err());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use dex_auth::testing::{Clock, Gateway, GatewayBuilder, Release};
 use dex_auth::{BearerToken, Credentials, Error, Logout, Role, Session, ToldBy};
 use secrecy::ExposeSecret;
-use wiremock::matchers::{header_regex, method, path, query_param};
+use wiremock::matchers::{header_regex, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 const USER: &str = "user@example.com";
@@ -100,12 +100,6 @@ async fn kfam_is_asked_where_there_is_no_dashboard() {
             "{error}"
         );
     }
-    let server = MockServer::start().await;
-    Mock::given(query_param("user", "x"))
-        .respond_with(json("{}"))
-        .expect(0)
-        .mount(&server)
-        .await;
 }
 
 #[tokio::test]
