@@ -59,6 +59,8 @@ struct State {
     held: Option<Arc<Held>>,
     /// What must not be taken again, from a store or a source.
     dropped: Option<Dropped>,
+    /// A person set the source anew: what the store remembers of it counts no more.
+    forgive: bool,
     /// Counts logins that began.
     attempts: u64,
     running: Option<Running>,
@@ -131,6 +133,7 @@ impl Session {
             identity: 0,
             held: None,
             dropped: None,
+            forgive: false,
             attempts: 0,
             running: None,
             failed: None,
@@ -218,6 +221,7 @@ impl Session {
         state.identity += 1;
         state.held = None;
         state.dropped = None;
+        state.forgive = true;
         state.refused = None;
         state.failed = None;
     }
@@ -314,8 +318,7 @@ impl Session {
             attempt,
             source: state.source.clone(),
             dropped: state.dropped.clone(),
-            // A person set other credentials, or the same ones again: what is remembered of them counts no more.
-            forgive: identity > 0,
+            forgive: std::mem::take(&mut state.forgive),
         };
         let session = self.clone();
         tokio::spawn(async move {
