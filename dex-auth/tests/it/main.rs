@@ -28,6 +28,8 @@ mod secrets;
 #[cfg(all(feature = "testing", unix))]
 mod store;
 #[cfg(feature = "testing")]
+mod table;
+#[cfg(feature = "testing")]
 mod tokens;
 #[cfg(feature = "testing")]
 mod user;
