@@ -22,10 +22,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | Gateways | oidc-authservice (Kubeflow 1.3 to 1.8), oauth2-proxy of Kubeflow 1.9.0 and of 1.9.1 and later; recognised by themselves, cookie names too |
-//! | Identity | Dex's own users and LDAP behind Dex, with its choice of connectors and its approval page |
+//! | Gateways | oidc-authservice (Kubeflow 1.3 to 1.8), oauth2-proxy of Kubeflow 1.9.0 and of 1.9.1 and later, an AWS load balancer; recognised by themselves, cookie names too |
+//! | Identity | Dex's own users and LDAP behind Dex, with its choice of connectors, its approval page and its one-time codes |
+//! | Providers behind Dex | Entra ID, Cognito (classic pages), Keycloak, AD FS, Okta, by OpenID Connect or SAML, also in a chain; others with a plain login form |
 //! | Tokens | fixed, from a file that rotates, from a command, of an OAuth client, by Dex's grants (password, refresh, device, exchange), or of a [`TokenSource`] of your own |
-//! | More | any page, by a [`PageHandler`] of your own, as long as it stands at the gateway's origin |
+//! | More | any page, by a [`PageHandler`] of your own |
+//!
+//! The pages of Dex, oauth2-proxy, Keycloak and of SAML chains were measured on the real programs; those of Entra ID,
+//! Cognito, AD FS, Okta and the load balancer are known from their documents and from public clients. [`guide`] walks
+//! through each login, and tells what to do for a provider that is not listed.
 //!
 //! # Where to look
 //!
@@ -36,6 +41,8 @@
 //!   environment names.
 //! - [`SessionBuilder::store`]: one login for several processes; [`Session::logout`], [`Session::whoami`],
 //!   [`Session::memberships`]: the end of a session, its user, and where he may work.
+//! - [`IdentityProvider`]: where besides the gateway a login may go, and who may get the password.
+//! - [`Session::last_login`]: what happened in a login, step by step, as text and as a diagram.
 //! - [`Error`]: what can go wrong, by what can be done about it.
 //! - [`Page`], [`PageHandler`]: how pages are recognised and answered.
 //!
@@ -54,8 +61,9 @@
 //!
 //! # Safety
 //!
-//! - The password is posted to the gateway's own origin only; the target of a form is checked just before it is sent,
-//!   and redirects are followed by hand, one check each. `https` never becomes `http`.
+//! - The password is posted to the gateway's own origin and to providers that were named, and never to a broker; where a
+//!   request goes and what it carries is checked just before it is sent. Redirects are followed by hand, one check each;
+//!   one to an origin that was not named ends the login. `https` never becomes `http`.
 //! - A refused password is never tried again by the same session, and within one login a password whose answer was lost
 //!   is not posted again: directories lock accounts.
 //! - Session cookies and tokens go to the gateway's origin only.
@@ -63,8 +71,8 @@
 //!
 //! # What it does not do
 //!
-//! It runs no JavaScript, answers no second factor, enrols no device and approves no scopes beyond those of a login;
-//! each of these ends with an error that says so.
+//! It runs no JavaScript, answers no second factor but codes of an authenticator app, enrols no device, gives no consent and
+//! approves no scopes beyond those of a login; each of these ends with an error that says so.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -3,8 +3,6 @@
 //! The browser's part of a login travels over HTTP, as with the real programs. What the servers say to each other (the
 //! redemption of a code, the check of a signature) is a call of these traits.
 
-#![allow(dead_code, unused_imports, reason = "the providers that use it are being added")]
-
 mod adfs;
 mod authenticator;
 mod codes;

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use wiremock::MockServer;
 
 use super::super::clock::Clock;
-use super::{Clients, CodeBook, Identity, OpenIdProvider, Redemption, SamlSource, listen, serve};
+use super::{Clients, Identity, OpenIdProvider, Redemption, SamlSource, listen, serve};
 use site::CognitoSite;
 pub use user::CognitoUser;
 

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use wiremock::MockServer;
 
 use super::super::clock::Clock;
-use super::{Clients, CodeBook, Identity, OpenIdProvider, Redemption, SamlIssuer, SamlProvider, listen, serve};
+use super::{Clients, Identity, OpenIdProvider, Redemption, SamlIssuer, SamlProvider, listen, serve};
 use site::EntraSite;
 pub use user::EntraUser;
 
