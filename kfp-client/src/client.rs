@@ -16,6 +16,7 @@ use crate::{
     error::{Error, ErrorContext, Result, Source},
     http::WireProbe,
     ids::RunId,
+    trace::{TraceContext, Tracer},
 };
 
 /// Default limit of one call, repetitions included. A default server starts about five runs a second and lets the
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) user_id: Option<HeaderValue>,
     pub(crate) timeout: Duration,
     pub(crate) settle_time: Duration,
+    pub(crate) tracer: Option<Tracer>,
     /// Ids of runs that are being created, or whose creation stayed open.
     pub(crate) submitted: Mutex<HashSet<RunId>>,
 }
@@ -83,6 +85,7 @@ impl Client {
             user_id: None,
             timeout: DEFAULT_TIMEOUT,
             settle_time: DEFAULT_SETTLE_TIME,
+            tracer: None,
         })
     }
 
@@ -138,6 +141,7 @@ pub struct ClientBuilder {
     user_id: Option<String>,
     timeout: Duration,
     settle_time: Duration,
+    tracer: Option<Tracer>,
 }
 
 impl ClientBuilder {
@@ -169,6 +173,14 @@ impl ClientBuilder {
     /// How long a run is looked for when the answer to its creation was lost. Default: 10 seconds.
     pub fn settle_time(mut self, settle_time: Duration) -> Self {
         self.settle_time = settle_time;
+        self
+    }
+
+    /// Joins the caller's trace: `current` is asked before each request is sent, within the call's own span, and what it
+    /// gives is sent in the headers `traceparent` and `tracestate`. With OpenTelemetry that is the context of
+    /// `tracing::Span::current()`; this crate itself depends on no tracing system.
+    pub fn trace_context(mut self, current: impl Fn() -> Option<TraceContext> + Send + Sync + 'static) -> Self {
+        self.tracer = Some(Tracer::new(current));
         self
     }
 
@@ -214,6 +226,7 @@ impl ClientBuilder {
                 user_id,
                 timeout: self.timeout,
                 settle_time: self.settle_time,
+                tracer: self.tracer,
                 submitted: Mutex::default(),
             }),
         })

@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use http::{Method, StatusCode};
 
-use crate::ids::RunId;
+use crate::{ids::RunId, retry::is_user_fault};
 
 /// Result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -263,8 +263,11 @@ impl Error {
             | Self::Timeout(_)
             | Self::Connect(_)
             | Self::Interrupted(_) => true,
-            // The server answers faulty writes with 500 too; a read cannot be faulty in that way.
-            Self::Server(context) => context.method == Method::GET,
+            // The server answers faulty requests with 500 too; of writes nobody can tell, of reads the text tells.
+            Self::Server(context) => {
+                let chain = context.chain.as_deref().unwrap_or_default();
+                context.method == Method::GET && ![&context.message, chain].into_iter().any(is_user_fault)
+            }
             _ => false,
         }
     }

@@ -1,12 +1,14 @@
 //! Filters of lists.
 
+pub(crate) mod keys;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// Conditions on a list, all of which must hold.
 ///
 /// Keys are the resource's field names (`display_name`, `state`, `storage_state`, `created_at`, ...; experiments,
-/// runs and pipelines have their own sets, and another key is refused by the server). Text is compared by the
+/// runs and pipelines have their own sets, see [`ListKeys`](crate::ListKeys); another key is refused). Text is compared by the
 /// server's database, which usually ignores case.
 ///
 /// ```

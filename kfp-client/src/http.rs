@@ -14,14 +14,17 @@ use http::{
     Extensions, HeaderMap, Method, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
+use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest_middleware::{Middleware, Next};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::Instant;
+use tracing::{Instrument, Span, field};
 
 use crate::{
     client::Inner,
     endpoint::{Accept, Call},
     error::{Error, ErrorContext, Result, Source, one_line},
+    retry,
 };
 
 /// Larger answers are refused: a page of 200 runs with specifications of 1 MB each is the most that makes sense.
@@ -101,12 +104,28 @@ impl Inner {
 
     /// Sends until there is an answer that means success, at most for `limit`.
     ///
-    /// Reads are repeated after passing faults, other calls only when no connection came about.
+    /// What is repeated says [`retry::RETRY_RULES`]. The call's span tells neither addresses nor bodies nor queries.
     pub(crate) async fn send(&self, call: &Call, limit: Duration, wire: &Arc<Wire>) -> Result<Reply> {
+        let span = tracing::info_span!(
+            "kfp_call",
+            "otel.name" = call.operation,
+            "otel.kind" = "client",
+            operation = call.operation,
+            method = call.method.as_str(),
+            attempt = field::Empty,
+            status = field::Empty,
+            code = field::Empty,
+        );
+        let work = self.send_within(call, limit, wire, &span);
+        work.instrument(span.clone()).await
+    }
+
+    async fn send_within(&self, call: &Call, limit: Duration, wire: &Arc<Wire>, span: &Span) -> Result<Reply> {
         let deadline = Instant::now() + limit;
         let mut attempts = 0;
         loop {
             attempts += 1;
+            span.record("attempt", attempts);
             let left = deadline.saturating_duration_since(Instant::now());
             let repeatable = call.method == Method::GET && attempts < MAX_ATTEMPTS;
             // A read that hangs is cut early enough to be tried again.
@@ -114,6 +133,7 @@ impl Inner {
             let mut error = match self.attempt(call, allowed, wire).await {
                 Ok(mut reply) => {
                     reply.attempts = attempts;
+                    span.record("status", reply.status.as_u16());
                     match check(call, &reply) {
                         Ok(()) => {
                             tracing::debug!(operation = call.operation, status = reply.status.as_u16(), attempts);
@@ -126,14 +146,11 @@ impl Inner {
             };
             if let Some(context) = error.context_mut() {
                 context.attempts = attempts;
-            }
-            let again = match error {
-                Error::Connect(_) => true,
-                Error::Timeout(_) | Error::Interrupted(_) | Error::RateLimited(_) | Error::Unavailable(_) => {
-                    call.method == Method::GET
+                if let Some(code) = context.code {
+                    span.record("code", code);
                 }
-                _ => false,
-            };
+            }
+            let again = retry::again(&error, &call.method);
             let asked = error.context().and_then(ErrorContext::retry_after);
             let pause = asked.unwrap_or_else(|| backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts));
             tracing::debug!(operation = call.operation, attempts, again, %error);
@@ -155,6 +172,9 @@ impl Inner {
         headers.insert(ACCEPT, http::HeaderValue::from_static(accept));
         if let Some(user_id) = &self.user_id {
             headers.insert("kubeflow-userid", user_id.clone());
+        }
+        if let Some(tracer) = &self.tracer {
+            tracer.write(headers);
         }
         if let Some((content_type, body)) = &call.body {
             headers.insert(CONTENT_TYPE, content_type.clone());
@@ -421,9 +441,13 @@ fn page_title(body: &[u8]) -> String {
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    // The other form, a date, is not sent by anything in front of Kubeflow.
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // The other form is a date.
+    let date = DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
 }
 
 /// Decodes an answer already checked.

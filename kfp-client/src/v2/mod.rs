@@ -8,7 +8,7 @@ pub(crate) mod runs;
 
 use crate::endpoint::Call;
 use crate::error::{Error, Result};
-use crate::filter::Filter;
+use crate::filter::{Filter, keys::ListKeys};
 
 /// Where all paths of this version begin.
 pub(crate) const ROOT: [&str; 2] = ["apis", "v2beta1"];
@@ -86,6 +86,9 @@ pub(crate) fn list_query(
 ) -> Result<Call> {
     if page_size.is_some_and(|size| !(1..=200).contains(&size)) {
         return Err(Error::invalid("page_size", "1 to 200"));
+    }
+    if let Some(keys) = ListKeys::of(call.operation) {
+        keys.check(filter, sort_by)?;
     }
     let page_size = page_size.map(|size| size.to_string()).unwrap_or_default();
     Ok(call
