@@ -266,6 +266,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn run(state: &str, finished: &str, tasks: Value) -> Run {
         serde_json::from_value(json!({"run_id": "r", "state": state, "finished_at": finished,
             "created_at": "2026-11-23T21:00:00Z", "run_details": {"task_details": tasks}}))

@@ -373,7 +373,7 @@ impl Watch {
                         filter.not_equals("state", state)
                     });
                 let page = self.list(PAGE, token.clone(), "created_at asc", filter).await?;
-                let next = next_token(&page, token);
+                let next = next_token(&page, token.as_deref());
                 self.take(page.items);
                 match next {
                     Some(next) => self.phase = Phase::Live(Some(next)),
@@ -388,15 +388,14 @@ impl Watch {
                 let from = self.from.checked_sub(overlap).unwrap_or(earliest).max(earliest);
                 let filter = self.request.filter.clone().since("finished_at", from);
                 let page = self.list(PAGE, token.clone(), "finished_at desc", filter).await?;
-                let next = next_token(&page, token);
+                let next = next_token(&page, token.as_deref());
                 self.take(page.items);
-                match next {
-                    Some(next) => self.phase = Phase::Finished(Some(next)),
-                    None => {
-                        self.old = None;
-                        let missing = self.tracker.missing();
-                        self.look_up(missing);
-                    }
+                if let Some(next) = next {
+                    self.phase = Phase::Finished(Some(next));
+                } else {
+                    self.old = None;
+                    let missing = self.tracker.missing();
+                    self.look_up(missing);
                 }
             }
             Phase::LookUp(ids) => {
@@ -484,6 +483,6 @@ impl Watch {
 }
 
 /// The token of the next page. One that comes back unchanged would go round for ever.
-fn next_token(page: &Page<Run>, token: Option<String>) -> Option<String> {
-    page.next_page_token.clone().filter(|next| Some(next) != token.as_ref())
+fn next_token(page: &Page<Run>, token: Option<&str>) -> Option<String> {
+    page.next_page_token.clone().filter(|next| Some(next.as_str()) != token)
 }
