@@ -10,8 +10,13 @@
 #[cfg(feature = "testing")]
 mod contract;
 mod creation;
+mod following;
 mod ir_documents;
 mod lists;
+mod pacing;
+mod properties;
 mod recordings;
 mod scripted;
+mod settings;
 mod transport;
+mod traps;

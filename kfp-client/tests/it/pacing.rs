@@ -1,0 +1,126 @@
+//! Time that passes only where something pauses, and a server of lists that scripts can disturb.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use kfp_client::Pacer;
+use serde_json::{Value, json};
+
+use crate::scripted::{Act, Seen};
+
+/// A clock that jumps over every pause, and does something at each.
+pub(crate) struct Jumps {
+    now: Mutex<Duration>,
+    pauses: Mutex<Vec<Duration>>,
+    at_pause: Box<dyn Fn(usize, Duration) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Jumps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Jumps")
+    }
+}
+
+impl Jumps {
+    pub(crate) fn new() -> Arc<Self> {
+        Self::with(|_, _| ())
+    }
+
+    /// `at_pause` gets the number of the pause, from 1, and its length.
+    pub(crate) fn with(at_pause: impl Fn(usize, Duration) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            now: Mutex::default(),
+            pauses: Mutex::default(),
+            at_pause: Box::new(at_pause),
+        })
+    }
+
+    pub(crate) fn pauses(&self) -> Vec<Duration> {
+        self.pauses.lock().unwrap().clone()
+    }
+}
+
+impl Pacer for Jumps {
+    fn now(&self) -> Duration {
+        *self.now.lock().unwrap()
+    }
+
+    fn pause(&self, length: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        *self.now.lock().unwrap() += length;
+        let number = {
+            let mut pauses = self.pauses.lock().unwrap();
+            pauses.push(length);
+            pauses.len()
+        };
+        (self.at_pause)(number, length);
+        Box::pin(tokio::task::yield_now())
+    }
+}
+
+/// Runs of a server that knows the lists a watch asks for.
+#[derive(Clone, Default)]
+pub(crate) struct Lists(Arc<Mutex<Vec<Value>>>);
+
+pub(crate) fn run(id: &str, state: &str, finished: &str) -> Value {
+    json!({"run_id": id, "display_name": id, "state": state, "created_at": "2026-11-23T21:00:00Z",
+        "finished_at": if finished.is_empty() { "1970-01-01T00:00:00Z" } else { finished }})
+}
+
+impl Lists {
+    /// Adds the run, or replaces that of its id.
+    pub(crate) fn put(&self, run: Value) {
+        let mut runs = self.0.lock().unwrap();
+        match runs.iter_mut().find(|held| held["run_id"] == run["run_id"]) {
+            Some(held) => *held = run,
+            None => runs.push(run),
+        }
+    }
+
+    pub(crate) fn remove(&self, id: &str) {
+        self.0.lock().unwrap().retain(|run| run["run_id"] != id);
+    }
+
+    pub(crate) fn answer(&self, seen: &Seen) -> Act {
+        let url = url::Url::parse(&format!("http://x{}", seen.target)).unwrap();
+        let query = |name: &str| {
+            let found = url.query_pairs().find(|(key, _)| key == name);
+            found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+        };
+        let filter = query("filter");
+        let filter = url::form_urlencoded::parse(filter.as_bytes()).next();
+        let filter: Value = filter.map_or(json!({}), |(text, _)| serde_json::from_str(&text).unwrap());
+        let predicates = filter["predicates"].as_array().cloned().unwrap_or_default();
+        let mut runs = self.0.lock().unwrap().clone();
+        runs.retain(|run| {
+            predicates.iter().all(|predicate| {
+                let value = &run[predicate["key"].as_str().unwrap()];
+                match predicate["operation"].as_str().unwrap() {
+                    "NOT_EQUALS" => *value != predicate["string_value"],
+                    "IN" => predicate["string_values"]["values"].as_array().unwrap().contains(value),
+                    "GREATER_THAN_EQUALS" => value.as_str() >= predicate["timestamp_value"].as_str(),
+                    other => panic!("the script knows no {other}"),
+                }
+            })
+        });
+        let sort = query("sort_by");
+        if sort == "finished_at desc" {
+            runs.sort_by_key(|run| std::cmp::Reverse(run["finished_at"].to_string()));
+        }
+        let size: usize = query("page_size").parse().unwrap();
+        let start: usize = query("page_token").parse().unwrap_or(0);
+        let end = runs.len().min(start + size);
+        let token = if end < runs.len() {
+            end.to_string()
+        } else {
+            String::new()
+        };
+        Act::json(
+            200,
+            json!({"runs": runs[start..end], "next_page_token": token, "total_size": runs.len()}),
+        )
+    }
+}
