@@ -8,6 +8,8 @@
 )]
 
 #[cfg(feature = "testing")]
+mod completeness;
+#[cfg(feature = "testing")]
 mod contract;
 mod creation;
 mod ir_documents;
@@ -15,3 +17,5 @@ mod lists;
 mod recordings;
 mod scripted;
 mod transport;
+#[cfg(feature = "testing")]
+mod v2_operations;
