@@ -12,7 +12,7 @@ use reqwest_middleware::ClientWithMiddleware;
 use url::Url;
 
 use crate::{
-    Experiments, Health, Logs, Pipelines, Runs,
+    Artifacts, Experiments, Health, Logs, Pipelines, RecurringRuns, Reports, Runs,
     error::{Error, ErrorContext, Result, Source},
     http::WireProbe,
     ids::RunId,
@@ -116,6 +116,21 @@ impl Client {
     /// Runs.
     pub fn runs(&self) -> Runs {
         Runs::new(self.clone())
+    }
+
+    /// Runs that the server starts by itself.
+    pub fn recurring_runs(&self) -> RecurringRuns {
+        RecurringRuns::new(self.clone())
+    }
+
+    /// Artifacts of runs.
+    pub fn artifacts(&self) -> Artifacts {
+        Artifacts::new(self.clone())
+    }
+
+    /// Reports of what happens in the cluster; served inside of it only.
+    pub fn reports(&self) -> Reports {
+        Reports::new(self.clone())
     }
 
     /// Logs of a run's steps.

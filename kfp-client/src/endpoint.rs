@@ -5,13 +5,18 @@ use http::{HeaderValue, Method};
 use serde::Serialize;
 use url::Url;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    stream::FormFile,
+};
 
 /// What kind of answer is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accept {
     Json,
     Text,
+    /// Bytes of any kind, even a page.
+    Bytes,
 }
 
 /// A request to be.
@@ -21,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) body: Option<(HeaderValue, Bytes)>,
+    /// A body that is sent in pieces instead.
+    pub(crate) form: Option<FormFile>,
     pub(crate) accept: Accept,
 }
 
@@ -37,6 +44,7 @@ impl Call {
             method,
             url,
             body: None,
+            form: None,
             accept: Accept::Json,
         })
     }
@@ -69,6 +77,17 @@ impl Call {
             .map_err(|_| Error::invalid("body", "a form"))?;
         self.body = Some((content_type, body.into()));
         Ok(self)
+    }
+
+    /// A form with one file that is sent in pieces.
+    pub(crate) fn form(mut self, form: FormFile) -> Self {
+        self.form = Some(form);
+        self
+    }
+
+    pub(crate) fn bytes(mut self) -> Self {
+        self.accept = Accept::Bytes;
+        self
     }
 
     pub(crate) fn text(mut self) -> Self {

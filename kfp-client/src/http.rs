@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::{
     Extensions, HeaderMap, Method, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest_middleware::{Middleware, Next};
@@ -25,6 +25,7 @@ use crate::{
     endpoint::{Accept, Call},
     error::{Error, ErrorContext, Result, Source, one_line},
     retry,
+    stream::FormFile,
 };
 
 /// Larger answers are refused: a page of 200 runs with specifications of 1 MB each is the most that makes sense.
@@ -150,7 +151,8 @@ impl Inner {
                     span.record("code", code);
                 }
             }
-            let again = retry::again(&error, &call.method);
+            let sendable = call.form.as_ref().is_none_or(FormFile::is_repeatable);
+            let again = sendable && retry::again(&error, &call.method);
             let asked = error.context().and_then(ErrorContext::retry_after);
             let pause = asked.unwrap_or_else(|| backoff(FIRST_PAUSE, LONGEST_PAUSE, attempts));
             tracing::debug!(operation = call.operation, attempts, again, %error);
@@ -167,6 +169,7 @@ impl Inner {
         let accept = match call.accept {
             Accept::Json => "application/json",
             Accept::Text => "text/plain, */*;q=0.5",
+            Accept::Bytes => "*/*",
         };
         let headers = request.headers_mut();
         headers.insert(ACCEPT, http::HeaderValue::from_static(accept));
@@ -179,6 +182,19 @@ impl Inner {
         if let Some((content_type, body)) = &call.body {
             headers.insert(CONTENT_TYPE, content_type.clone());
             *request.body_mut() = Some(body.clone().into());
+        }
+        if let Some(form) = &call.form {
+            let body = form.body().await.map_err(|error| unreadable(call, error))?;
+            let content_type = format!("multipart/form-data; boundary={}", form.boundary);
+            let headers = request.headers_mut();
+            headers.insert(
+                CONTENT_TYPE,
+                content_type.parse().map_err(|_| Error::invalid("file", "a form"))?,
+            );
+            if let Some(length) = form.length() {
+                headers.insert(CONTENT_LENGTH, length.into());
+            }
+            *request.body_mut() = Some(body);
         }
         let mut extensions = Extensions::new();
         extensions.insert(Arc::clone(wire));
@@ -272,6 +288,13 @@ pub(crate) fn transport_error(call: &Call, error: reqwest_middleware::Error) -> 
     let mut context = context(call, message);
     context.source = Some(Source::Http(error));
     make(context)
+}
+
+/// The content of an upload that cannot be read: nothing was sent.
+fn unreadable(call: &Call, error: std::io::Error) -> Error {
+    let mut context = context(call, format!("the file to upload cannot be read: {error}"));
+    context.source = Some(Source::Other(Box::new(error)));
+    Error::Setup(context)
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {

@@ -13,6 +13,7 @@ pub mod ir;
 mod page;
 mod retry;
 mod status;
+mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
@@ -34,20 +35,32 @@ pub use crate::{
     status::Status,
     trace::TraceContext,
     v2::{
+        artifacts::{ArtifactLocation, ArtifactSource, Artifacts},
         experiments::{CreateExperiment, Experiment, Experiments, ListExperiments, StorageState},
         health::Health,
         logs::{Logs, PodLogRequest},
         pipelines::{
             CreatePipeline, ListPipelineVersions, ListPipelines, Pipelines,
-            model::{Pipeline, PipelineVersion},
+            from_url::CreatePipelineVersion,
+            model::{PackageUrl, Pipeline, PipelineVersion},
+            package::PipelinePackage,
+            update::UpdatePipeline,
             upload::{PipelineFile, UploadPipeline, UploadPipelineVersion},
         },
+        recurring_runs::{
+            DeletePropagationPolicy, ListRecurringRuns, RecurringRuns,
+            create::CreateRecurringRun,
+            model::{RecurringRun, RecurringRunMode, RecurringRunStatus},
+            trigger::{CronSchedule, PeriodicSchedule, Trigger},
+        },
+        reports::Reports,
         runs::{
             ListRuns, Runs,
             create::{CreateRun, PipelineSource},
             model::{
-                ArtifactList, ChildTask, PipelineVersionReference, PluginEntry, PluginOutput, PluginState, Run,
-                RunDetails, RunOutcome, RuntimeConfig, RuntimeState, RuntimeStatus, TaskDetail,
+                ArtifactList, ChildTask, ExecutorDetail, PipelineVersionReference, PluginEntry, PluginOutput,
+                PluginState, RenderType, Run, RunDetails, RunOutcome, RuntimeConfig, RuntimeState, RuntimeStatus,
+                TaskDetail,
             },
         },
     },

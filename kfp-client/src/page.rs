@@ -38,11 +38,13 @@ pub(crate) trait Listed: DeserializeOwned {
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: DeserializeOwned"))]
 struct WirePage<T> {
-    // Each resource names its list after itself.
+    // Each resource names its list after itself; `recurringRuns` is the one name in camel case.
     #[serde(
         alias = "experiments",
         alias = "pipelines",
         alias = "pipeline_versions",
+        alias = "recurringRuns",
+        alias = "recurring_runs",
         alias = "runs",
         default = "Vec::new",
         deserialize_with = "items"

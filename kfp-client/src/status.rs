@@ -9,10 +9,18 @@ use crate::wire;
 #[non_exhaustive]
 pub struct Status {
     /// gRPC code; 0 means no error.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub code: i32,
     /// The whole text, with every layer it went through.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub message: String,
     /// Further objects, as the server wrote them.
     #[serde(

@@ -74,6 +74,11 @@ pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Defaul
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// Whether a value is what the server leaves out.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// A value that may be `null` and then is kept as such, where a missing one is `None`.
 pub(crate) fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
     serde_json::Value::deserialize(deserializer).map(Some)
@@ -113,6 +118,21 @@ pub(crate) mod int64 {
         Option::<Int64>::deserialize(deserializer)?
             .map(Int64::value)
             .transpose()
+    }
+}
+
+/// A 64-bit integer that is 0 when it is missing.
+pub(crate) mod int64_or_zero {
+    use super::{Deserialize, Deserializer, Int64, Serializer};
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
+    pub(crate) fn serialize<S: Serializer>(value: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+        let value = Option::<Int64>::deserialize(deserializer)?.map(Int64::value);
+        Ok(value.transpose()?.unwrap_or_default())
     }
 }
 

@@ -5,6 +5,7 @@ use futures_util::TryStreamExt;
 use http::Method;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{ROOT, list_query, list_request, stored_text};
 use crate::{
@@ -21,6 +22,8 @@ use crate::{
 wire_enum! {
     /// Whether an experiment or a run is in use or put away.
     pub enum StorageState {
+        /// Not said.
+        Unspecified = "STORAGE_STATE_UNSPECIFIED",
         /// In use.
         Available = "AVAILABLE",
         /// Put away.
@@ -33,26 +36,53 @@ wire_enum! {
 #[non_exhaustive]
 pub struct Experiment {
     /// Id, made by the server.
-    #[serde(default)]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub experiment_id: ExperimentId,
     /// Name, unique in its namespace.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub display_name: String,
     /// Free text.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub description: String,
     /// Namespace; empty on a single-user server.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub namespace: String,
     /// When it was made.
-    #[serde(default, deserialize_with = "wire::timestamp")]
+    #[serde(
+        default,
+        deserialize_with = "wire::timestamp",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub created_at: Option<Timestamp>,
     /// When its latest run was made; `None` without runs and before KFP 2.4.
-    #[serde(default, deserialize_with = "wire::timestamp")]
+    #[serde(
+        default,
+        deserialize_with = "wire::timestamp",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub last_run_created_at: Option<Timestamp>,
     /// Whether it is in use or put away.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub storage_state: Option<StorageState>,
+    /// Fields this version of the crate does not know, as the server wrote them.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 impl Listed for Experiment {

@@ -1,10 +1,8 @@
 //! Logs of a run's steps.
 
-use std::time::Duration;
-
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -13,12 +11,9 @@ use crate::{
     client::Client,
     endpoint::{Call, path_id},
     error::{Error, Result},
-    http::{Reply, check, context, transport_error},
+    http::context,
     ids::RunId,
 };
-
-/// Longest silence within a stream of log lines that still grows.
-const LONGEST_SILENCE: Duration = Duration::from_secs(300);
 
 /// Which pod's log to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,39 +103,14 @@ impl Logs {
     }
 
     /// The log of a pod, in pieces as they come. A piece may end in the middle of a line or character.
+    ///
+    /// Of a pod that is gone the UI server sends the archived log, if it is set up to and the request names the run
+    /// and when it was created.
     pub async fn pod_stream(
         &self,
         request: &PodLogRequest,
-    ) -> Result<impl Stream<Item = Result<Bytes>> + Send + 'static> {
-        let call = self.pod_call(request)?;
-        let inner = &self.client.inner;
-        let wire = std::sync::Arc::default();
-        let head = tokio::time::timeout(inner.timeout, inner.head(&call, &wire)).await;
-        let response = head.map_err(|_| Error::Timeout(context(&call, "no answer")))??;
-        let reply = Reply {
-            status: response.status(),
-            headers: response.headers().clone(),
-            body: Bytes::new(),
-            attempts: 1,
-        };
-        if check(&call, &reply).is_err() {
-            // The body says what is wrong.
-            let body = tokio::time::timeout(inner.timeout, response.bytes()).await;
-            let body = body.ok().and_then(Result::ok).unwrap_or_default();
-            let reply = Reply { body, ..reply };
-            check(&call, &reply)?;
-            return Err(Error::UnexpectedResponse(context(&call, "an answer that is no log")));
-        }
-        let pieces = response.bytes_stream();
-        Ok(stream::unfold(Some((pieces.boxed(), call)), |state| async move {
-            let (mut pieces, call) = state?;
-            match tokio::time::timeout(LONGEST_SILENCE, pieces.next()).await {
-                Ok(None) => None,
-                Ok(Some(Ok(piece))) => Some((Ok(piece), Some((pieces, call)))),
-                Ok(Some(Err(error))) => Some((Err(transport_error(&call, error.into())), None)),
-                Err(_) => Some((Err(Error::Timeout(context(&call, "the log went silent"))), None)),
-            }
-        }))
+    ) -> Result<impl Stream<Item = Result<Bytes>> + Send + 'static + use<>> {
+        self.client.inner.pieces(self.pod_call(request)?).await
     }
 
     /// The log of a node of a run, whole, from the API server.
@@ -148,6 +118,40 @@ impl Logs {
     /// `node_id` is the name of the node in the Argo workflow (`pod_name` of a task). The path is not served through
     /// the UI server, and the API server asks nobody's permission for it (KFP 1.8 to 2.17).
     pub async fn node_log(&self, run_id: &RunId, node_id: &str) -> Result<String> {
+        let call = self.node_call(run_id, node_id)?;
+        let text = self.text(&call).await?;
+        match log_error(&call, text.as_bytes()) {
+            Some(error) => Err(error),
+            None => Ok(text),
+        }
+    }
+
+    /// The log of a node of a run in pieces as they come, from the API server; see [`node_log`](Self::node_log). A
+    /// piece may end in the middle of a line or character.
+    ///
+    /// The log ends where it stood: the server does not follow a step that still works (KFP 1.8 to 2.17).
+    pub async fn node_log_stream(
+        &self,
+        run_id: &RunId,
+        node_id: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes>> + Send + 'static + use<>> {
+        let call = self.node_call(run_id, node_id)?;
+        let mut pieces = self.client.inner.pieces(call.clone()).await?;
+        // What begins as an error may be a log as well; only the whole tells.
+        let mut begin = BytesMut::new();
+        while may_be_log_error(&begin) {
+            match pieces.try_next().await? {
+                Some(piece) => begin.extend_from_slice(&piece),
+                None => break,
+            }
+        }
+        match log_error(&call, &begin) {
+            Some(error) => Err(error),
+            None => Ok(stream::iter([Ok(begin.freeze())]).chain(pieces)),
+        }
+    }
+
+    fn node_call(&self, run_id: &RunId, node_id: &str) -> Result<Call> {
         let path = [
             "apis",
             "v1alpha1",
@@ -157,20 +161,19 @@ impl Logs {
             path_id("node_id", node_id)?,
             "log",
         ];
-        let call = Call::new("logs.node", Method::GET, &self.client.inner.base, &path)?.text();
-        let text = self.text(&call).await?;
-        // The status is sent before the work starts, so an error is a JSON object in an answer of status 200.
-        if let Ok(error) = serde_json::from_str::<LogError>(&text) {
-            let make = if error.error_message.contains("not found") {
-                Error::NotFound
-            } else {
-                Error::Server
-            };
-            let mut context = context(&call, error.error_message);
-            context.status = Some(http::StatusCode::OK);
-            return Err(make(context));
-        }
-        Ok(text)
+        Ok(Call::new("logs.node", Method::GET, &self.client.inner.base, &path)?.text())
+    }
+
+    /// The archived log of a node of a run, as its artifact `main-logs`, in pieces as they come.
+    ///
+    /// It is there when Argo is set up to archive logs. Through a gateway it is reached as every artifact is; see
+    /// [`Artifacts::read_stream`](crate::Artifacts::read_stream) for who may read it.
+    pub async fn archived_stream(
+        &self,
+        run_id: &RunId,
+        node_id: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes>> + Send + 'static + use<>> {
+        self.client.artifacts().read_stream(run_id, node_id, "main-logs").await
     }
 
     async fn text(&self, call: &Call) -> Result<String> {
@@ -178,6 +181,29 @@ impl Logs {
         let reply = inner.send(call, inner.timeout, &std::sync::Arc::default()).await?;
         Ok(String::from_utf8_lossy(&reply.body).into_owned())
     }
+}
+
+/// Longest text that is taken for an error in place of a log.
+const LONGEST_ERROR: usize = 64 << 10;
+
+/// Whether what came so far may be the beginning of an error.
+fn may_be_log_error(begin: &[u8]) -> bool {
+    let mark = br#"{"error_message""#;
+    let length = begin.len().min(mark.len());
+    begin.len() <= LONGEST_ERROR && begin.get(..length) == mark.get(..length)
+}
+
+/// The status is sent before the work starts, so an error is a JSON object in an answer of status 200.
+fn log_error(call: &Call, text: &[u8]) -> Option<Error> {
+    let error: LogError = serde_json::from_slice(text).ok()?;
+    let make = if error.error_message.contains("not found") {
+        Error::NotFound
+    } else {
+        Error::Server
+    };
+    let mut context = context(call, error.error_message);
+    context.status = Some(http::StatusCode::OK);
+    Some(make(context))
 }
 
 /// The day in UTC, as archived logs are filed.

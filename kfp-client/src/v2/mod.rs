@@ -1,9 +1,12 @@
 //! The API `v2beta1`, one file per resource.
 
+pub(crate) mod artifacts;
 pub(crate) mod experiments;
 pub(crate) mod health;
 pub(crate) mod logs;
 pub(crate) mod pipelines;
+pub(crate) mod recurring_runs;
+pub(crate) mod reports;
 pub(crate) mod runs;
 
 use crate::endpoint::Call;

@@ -8,6 +8,8 @@
 )]
 
 #[cfg(feature = "testing")]
+mod completeness;
+#[cfg(feature = "testing")]
 mod contract;
 mod creation;
 mod following;
@@ -20,3 +22,5 @@ mod scripted;
 mod settings;
 mod transport;
 mod traps;
+#[cfg(feature = "testing")]
+mod v2_operations;

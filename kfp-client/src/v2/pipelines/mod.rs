@@ -1,13 +1,23 @@
 //! Pipelines kept on the server, and their versions.
 
+pub(crate) mod from_url;
+mod get_or_create;
 pub(crate) mod model;
+pub(crate) mod package;
+pub(crate) mod update;
 pub(crate) mod upload;
+
+use std::collections::BTreeMap;
 
 use futures_core::Stream;
 use http::Method;
 use serde::Serialize;
 
-use self::model::{Pipeline, PipelineVersion};
+use self::{
+    from_url::Naming,
+    model::{Pipeline, PipelineVersion},
+    upload::check_tags,
+};
 use super::{ROOT, experiments::optional, list_query, list_request, stored_text};
 use crate::{
     client::Client,
@@ -18,20 +28,31 @@ use crate::{
 };
 
 /// An empty pipeline to be made; versions are uploaded to it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CreatePipeline {
     /// Name: 1 to 128 characters, unique in the namespace.
-    ///
-    /// Written as `display_name`, which every release takes as the name when there is no `name`.
-    #[serde(rename = "display_name")]
     pub name: String,
+    /// Name to show; the name if empty. Before KFP 2.14 it becomes the name.
+    pub display_name: String,
     /// Free text.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Namespace; empty for a pipeline shared by all.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
+    /// Labels (from KFP 2.17 on): at most 20, of at most 63 characters each, keys without `.`.
+    pub tags: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PipelineBody<'a> {
+    #[serde(flatten)]
+    naming: Naming<'a>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    namespace: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tags: &'a BTreeMap<String, String>,
 }
 
 impl CreatePipeline {
@@ -39,9 +60,25 @@ impl CreatePipeline {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            display_name: String::new(),
             description: String::new(),
             namespace: String::new(),
+            tags: BTreeMap::new(),
         }
+    }
+
+    /// Name to show (from KFP 2.14 on).
+    #[must_use]
+    pub fn display_name(mut self, display_name: impl Into<String>) -> Self {
+        self.display_name = display_name.into();
+        self
+    }
+
+    /// Adds a label (from KFP 2.17 on).
+    #[must_use]
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(key.into(), value.into());
+        self
     }
 
     /// Free text.
@@ -56,6 +93,20 @@ impl CreatePipeline {
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
+    }
+
+    fn body(&self) -> Result<PipelineBody<'_>> {
+        stored_text("name", &self.name, 128, true)?;
+        stored_text("display_name", &self.display_name, 128, false)?;
+        stored_text("description", &self.description, usize::MAX, false)?;
+        stored_text("namespace", &self.namespace, 63, false)?;
+        check_tags(&self.tags)?;
+        Ok(PipelineBody {
+            naming: Naming::new(&self.name, &self.display_name),
+            description: &self.description,
+            namespace: &self.namespace,
+            tags: &self.tags,
+        })
     }
 }
 
@@ -91,10 +142,9 @@ impl Pipelines {
 
     /// Makes an empty pipeline. [`Error::AlreadyExists`] if the name is taken.
     pub async fn create(&self, request: &CreatePipeline) -> Result<Pipeline> {
-        stored_text("name", &request.name, 128, true)?;
-        stored_text("description", &request.description, usize::MAX, false)?;
-        stored_text("namespace", &request.namespace, 63, false)?;
-        let call = self.call("pipelines.create", Method::POST, &[])?.json(request)?;
+        let call = self
+            .call("pipelines.create", Method::POST, &[])?
+            .json(&request.body()?)?;
         self.client.inner.json(&call).await
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     Pipelines,
     model::{Pipeline, PipelineVersion},
+    package::PipelinePackage,
 };
 use crate::{
     endpoint::{Call, path_id},
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Largest file the server takes.
-const MAX_FILE: usize = 32 << 20;
+pub(super) const MAX_FILE: u64 = 32 << 20;
 
 /// The content of an upload: one or two YAML documents, known to be well-formed.
 ///
@@ -76,7 +77,7 @@ impl PipelineFile {
     }
 
     /// JSON is YAML too, and leaves no room for two readings.
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let documents: Vec<String> = self.documents.iter().map(Value::to_string).collect();
         documents.join("\n---\n").into_bytes()
     }
@@ -97,13 +98,13 @@ impl TryFrom<&PipelineDocument> for PipelineFile {
 }
 
 /// A pipeline to be uploaded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct UploadPipeline {
     /// Name: 1 to 127 characters, unique in the namespace. The first version gets it too.
     pub name: String,
     /// What it executes.
-    pub file: PipelineFile,
+    pub file: PipelinePackage,
     /// Name to show; the name if empty (from KFP 2.14 on).
     pub display_name: String,
     /// Free text.
@@ -112,18 +113,21 @@ pub struct UploadPipeline {
     pub namespace: String,
     /// Labels (from KFP 2.17 on): at most 20, of at most 63 characters each, keys without `.`.
     pub tags: BTreeMap<String, String>,
+    /// Where the source code of the version is (after KFP 2.17; older servers ignore it).
+    pub code_source_url: String,
 }
 
 impl UploadPipeline {
     /// A pipeline of this name: 1 to 127 characters.
-    pub fn new(name: impl Into<String>, file: PipelineFile) -> Self {
+    pub fn new(name: impl Into<String>, file: impl Into<PipelinePackage>) -> Self {
         Self {
             name: name.into(),
-            file,
+            file: file.into(),
             display_name: String::new(),
             description: String::new(),
             namespace: String::new(),
             tags: BTreeMap::new(),
+            code_source_url: String::new(),
         }
     }
 
@@ -154,10 +158,17 @@ impl UploadPipeline {
         self.tags.insert(key.into(), value.into());
         self
     }
+
+    /// Where the source code of the version is (after KFP 2.17; older servers ignore it).
+    #[must_use]
+    pub fn code_source_url(mut self, code_source_url: impl Into<String>) -> Self {
+        self.code_source_url = code_source_url.into();
+        self
+    }
 }
 
 /// A version to be uploaded to a pipeline.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct UploadPipelineVersion {
     /// The pipeline.
@@ -165,25 +176,28 @@ pub struct UploadPipelineVersion {
     /// Name: 1 to 127 characters, unique in the pipeline.
     pub name: String,
     /// What it executes.
-    pub file: PipelineFile,
+    pub file: PipelinePackage,
     /// Name to show; the name if empty (from KFP 2.14 on).
     pub display_name: String,
     /// Free text.
     pub description: String,
     /// Labels (from KFP 2.17 on): at most 20, of at most 63 characters each, keys without `.`.
     pub tags: BTreeMap<String, String>,
+    /// Where the source code of the version is (after KFP 2.17; older servers ignore it).
+    pub code_source_url: String,
 }
 
 impl UploadPipelineVersion {
     /// A version of this name: 1 to 127 characters.
-    pub fn new(pipeline_id: impl Into<PipelineId>, name: impl Into<String>, file: PipelineFile) -> Self {
+    pub fn new(pipeline_id: impl Into<PipelineId>, name: impl Into<String>, file: impl Into<PipelinePackage>) -> Self {
         Self {
             pipeline_id: pipeline_id.into(),
             name: name.into(),
-            file,
+            file: file.into(),
             display_name: String::new(),
             description: String::new(),
             tags: BTreeMap::new(),
+            code_source_url: String::new(),
         }
     }
 
@@ -207,62 +221,89 @@ impl UploadPipelineVersion {
         self.tags.insert(key.into(), value.into());
         self
     }
+
+    /// Where the source code of the version is (after KFP 2.17; older servers ignore it).
+    #[must_use]
+    pub fn code_source_url(mut self, code_source_url: impl Into<String>) -> Self {
+        self.code_source_url = code_source_url.into();
+        self
+    }
 }
 
 impl Pipelines {
     /// Uploads a pipeline with its first version. [`Error::AlreadyExists`] if the name is taken (before KFP 2.5:
-    /// [`Error::Server`]).
+    /// [`Error::Server`]); [`get_or_upload`](Self::get_or_upload) handles both.
+    ///
+    /// A document can be sent again by every middleware, such as a login whose session has to be renewed; an archive
+    /// is sent in pieces and cannot.
+    ///
+    /// ```no_run
+    /// # async fn example(client: kfp_client::Client) -> kfp_client::Result<()> {
+    /// use kfp_client::{PipelinePackage, UploadPipeline};
+    ///
+    /// let file = PipelinePackage::open("train.zip").await?;
+    /// let pipeline = client.pipelines().upload(&UploadPipeline::new("train", file).tag("team", "fraud")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn upload(&self, request: &UploadPipeline) -> Result<Pipeline> {
-        stored_text("namespace", &request.namespace, 63, false)?;
-        let call = self.upload_call("pipelines.upload", "upload", &request.name, &request.file)?;
-        let call = labels(call, &request.display_name, &request.description, &request.tags)?;
-        let call = call.query("namespace", &request.namespace);
-        self.client.inner.json(&call).await
+        self.client.inner.json(&self.pipeline_call(request)?).await
     }
 
     /// Uploads a new version of a pipeline. [`Error::AlreadyExists`] if the pipeline has one of that name;
     /// [`Error::InvalidArgument`] also if there is no such pipeline.
     pub async fn upload_version(&self, request: &UploadPipelineVersion) -> Result<PipelineVersion> {
-        let pipeline_id = path_id("pipeline_id", request.pipeline_id.as_str())?;
-        let call = self.upload_call(
-            "pipelines.upload_version",
-            "upload_version",
-            &request.name,
-            &request.file,
-        )?;
-        let call = labels(call, &request.display_name, &request.description, &request.tags)?;
-        let call = call.query("pipelineid", pipeline_id);
-        self.client.inner.json(&call).await
+        self.client.inner.json(&self.version_call(request)?).await
     }
 
-    fn upload_call(&self, operation: &'static str, last: &str, name: &str, file: &PipelineFile) -> Result<Call> {
+    pub(super) fn pipeline_call(&self, request: &UploadPipeline) -> Result<Call> {
+        stored_text("namespace", &request.namespace, 63, false)?;
+        let call = self.upload_call("pipelines.upload", "upload", &request.name, &request.file)?;
+        let call = labels(call, &request.display_name, &request.description, &request.tags)?;
+        storable("code_source_url", &request.code_source_url)?;
+        Ok(call
+            .query("namespace", &request.namespace)
+            .query("code_source_url", &request.code_source_url))
+    }
+
+    pub(super) fn version_call(&self, request: &UploadPipelineVersion) -> Result<Call> {
+        let pipeline_id = path_id("pipeline_id", request.pipeline_id.as_str())?;
+        let (operation, last) = ("pipelines.upload_version", "upload_version");
+        let call = self.upload_call(operation, last, &request.name, &request.file)?;
+        let call = labels(call, &request.display_name, &request.description, &request.tags)?;
+        storable("code_source_url", &request.code_source_url)?;
+        Ok(call
+            .query("pipelineid", pipeline_id)
+            .query("code_source_url", &request.code_source_url))
+    }
+
+    fn upload_call(&self, operation: &'static str, last: &str, name: &str, file: &PipelinePackage) -> Result<Call> {
         // One less than the 128 the server states: the version takes the pipeline's name, and 127 is its limit.
         stored_text("name", name, 127, true)?;
-        let content = file.to_bytes();
-        if content.len() > MAX_FILE {
-            return Err(Error::invalid("file", "at most 32 MiB"));
-        }
-        storable("file", &String::from_utf8_lossy(&content))?;
         let path = [ROOT[0], ROOT[1], "pipelines", last];
-        let call = Call::new(operation, Method::POST, &self.client.inner.base, &path)?;
-        call.query("name", name).file("uploadfile", "pipeline.yaml", &content)
+        let call = Call::new(operation, Method::POST, &self.client.inner.base, &path)?.query("name", name);
+        file.add_to(call)
     }
+}
+
+/// Checks labels.
+pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
+    let short = |text: &str| text.chars().count() <= 63;
+    let fits = |(key, value): (&String, &String)| !key.is_empty() && short(key) && short(value) && !key.contains('.');
+    if tags.len() > 20 || !tags.iter().all(fits) {
+        return Err(Error::invalid(
+            "tags",
+            "at most 20, of at most 63 characters each, with keys that are not empty and without `.`",
+        ));
+    }
+    tags.iter()
+        .try_for_each(|(key, value)| storable("tags", key).and_then(|()| storable("tags", value)))
 }
 
 fn labels(call: Call, display_name: &str, description: &str, tags: &BTreeMap<String, String>) -> Result<Call> {
     stored_text("display_name", display_name, 127, false)?;
     storable("description", description)?;
-    let short = |text: &str| text.chars().count() <= 63;
-    if tags.len() > 20
-        || tags
-            .iter()
-            .any(|(key, value)| !short(key) || !short(value) || key.contains('.'))
-    {
-        return Err(Error::invalid(
-            "tags",
-            "at most 20, of at most 63 characters each, with keys without `.`",
-        ));
-    }
+    check_tags(tags)?;
     let tags = if tags.is_empty() {
         String::new()
     } else {

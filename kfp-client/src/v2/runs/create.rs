@@ -62,6 +62,38 @@ impl From<ir::PipelineDocument> for PipelineSource {
     }
 }
 
+impl PipelineSource {
+    /// The specification and the reference, of which the wire has exactly one.
+    pub(crate) fn into_wire(self) -> Result<(Option<Value>, Option<PipelineVersionReference>)> {
+        let spec = match self {
+            Self::Inline(spec) => spec,
+            Self::Document(document) => {
+                document
+                    .validate()
+                    .map_err(|error| Error::invalid(error.path().to_owned(), error.rule().to_owned()))?;
+                document.to_wire()
+            }
+            Self::Version {
+                pipeline_id,
+                pipeline_version_id,
+            } => {
+                let reference = PipelineVersionReference {
+                    pipeline_id: pipeline_id.unwrap_or_default(),
+                    pipeline_version_id: pipeline_version_id.unwrap_or_default(),
+                };
+                if reference == PipelineVersionReference::default() {
+                    return Err(Error::invalid("source", "a pipeline id, a version id, or both"));
+                }
+                return Ok((None, Some(reference)));
+            }
+        };
+        if !spec.is_object() {
+            return Err(Error::invalid("source", "a JSON object"));
+        }
+        Ok((Some(spec), None))
+    }
+}
+
 /// A run to be made.
 ///
 /// ```
@@ -92,6 +124,9 @@ pub struct CreateRun {
     pub pipeline_root: String,
     /// Kubernetes service account of the pods; empty for the server's default.
     pub service_account: String,
+    /// Settings of server plugins, an object for each, e.g. of `mlflow` (from KFP 2.17 on; 2.14 to 2.16 refuse them,
+    /// older servers ignore them).
+    pub plugins_input: Map<String, Value>,
 }
 
 impl CreateRun {
@@ -110,6 +145,7 @@ impl CreateRun {
             parameters: Map::new(),
             pipeline_root: String::new(),
             service_account: String::new(),
+            plugins_input: Map::new(),
         }
     }
 
@@ -155,41 +191,24 @@ impl CreateRun {
         self
     }
 
+    /// Settings of one server plugin, an object (from KFP 2.17 on).
+    #[must_use]
+    pub fn plugin(mut self, name: impl Into<String>, settings: impl Into<Value>) -> Self {
+        self.plugins_input.insert(name.into(), settings.into());
+        self
+    }
+
     fn body(self, run_id: &RunId) -> Result<Body> {
         // The server refuses these only after it has started the workflow, or with an error that names no field.
         stored_text("display_name", &self.display_name, 255, true)?;
         stored_text("description", &self.description, 255, false)?;
-        if let Some((name, _)) = self.parameters.iter().find(|(_, value)| value.is_null()) {
-            return Err(Error::invalid(format!("parameters.{name}"), "not null"));
-        }
-        let (pipeline_spec, pipeline_version_reference) = match self.source {
-            PipelineSource::Inline(spec) => (Some(spec), None),
-            PipelineSource::Document(document) => {
-                document
-                    .validate()
-                    .map_err(|error| Error::invalid(error.path().to_owned(), error.rule().to_owned()))?;
-                (Some(document.to_wire()), None)
-            }
-            PipelineSource::Version {
-                pipeline_id,
-                pipeline_version_id,
-            } => {
-                if pipeline_id.is_none() && pipeline_version_id.is_none() {
-                    return Err(Error::invalid("source", "a pipeline id, a version id, or both"));
-                }
-                let reference = PipelineVersionReference {
-                    pipeline_id: pipeline_id.unwrap_or_default(),
-                    pipeline_version_id: pipeline_version_id.unwrap_or_default(),
-                };
-                (None, Some(reference))
-            }
-        };
-        if pipeline_spec.as_ref().is_some_and(|spec| !spec.is_object()) {
-            return Err(Error::invalid("source", "a JSON object"));
-        }
+        check_parameters(&self.parameters)?;
+        check_plugins(&self.plugins_input)?;
+        let (pipeline_spec, pipeline_version_reference) = self.source.into_wire()?;
         let runtime_config = RuntimeConfig {
             parameters: self.parameters,
             pipeline_root: self.pipeline_root,
+            ..RuntimeConfig::default()
         };
         Ok(Body {
             run_id: run_id.clone(),
@@ -200,7 +219,24 @@ impl CreateRun {
             pipeline_version_reference,
             runtime_config: Some(runtime_config).filter(|config| *config != RuntimeConfig::default()),
             service_account: self.service_account,
+            plugins_input: self.plugins_input,
         })
+    }
+}
+
+/// A parameter that is null is refused by the server as one of the wrong type.
+pub(crate) fn check_parameters(parameters: &Map<String, Value>) -> Result<()> {
+    match parameters.iter().find(|(_, value)| value.is_null()) {
+        Some((name, _)) => Err(Error::invalid(format!("parameters.{name}"), "not null")),
+        None => Ok(()),
+    }
+}
+
+/// The settings of each plugin are an object.
+pub(crate) fn check_plugins(plugins: &Map<String, Value>) -> Result<()> {
+    match plugins.iter().find(|(_, settings)| !settings.is_object()) {
+        Some((name, _)) => Err(Error::invalid(format!("plugins_input.{name}"), "a JSON object")),
+        None => Ok(()),
     }
 }
 
@@ -220,6 +256,8 @@ struct Body {
     runtime_config: Option<RuntimeConfig>,
     #[serde(skip_serializing_if = "String::is_empty")]
     service_account: String,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    plugins_input: Map<String, Value>,
 }
 
 /// How a submission ended, as far as this side can tell.

@@ -59,6 +59,16 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// How a value of a plugin is meant to be shown.
+    pub enum RenderType {
+        /// As it is.
+        Unspecified = "UNSPECIFIED",
+        /// As a link.
+        Url = "URL",
+    }
+}
+
 /// How a run stands, in the words of its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -80,63 +90,125 @@ pub enum RunOutcome {
 #[non_exhaustive]
 pub struct Run {
     /// Id.
-    #[serde(default)]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub run_id: RunId,
     /// Experiment it belongs to.
-    #[serde(default)]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub experiment_id: ExperimentId,
     /// Name; not unique.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub display_name: String,
     /// Free text.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub description: String,
     /// Whether it is in use or put away.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub storage_state: Option<StorageState>,
     /// State; `None` if the server has not said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub state: Option<RuntimeState>,
     /// Every state so far, oldest first. A retry cuts it (KFP 2.0 to 2.5) or continues it (2.17).
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub state_history: Vec<RuntimeStatus>,
     /// Error of the run as a whole. A failed step does not set it (KFP 2.17); the reason is in the step's log.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub error: Option<Status>,
     /// When it was made.
-    #[serde(default, deserialize_with = "wire::timestamp")]
+    #[serde(
+        default,
+        deserialize_with = "wire::timestamp",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub created_at: Option<Timestamp>,
     /// When it was due; differs from `created_at` for runs of a schedule.
-    #[serde(default, deserialize_with = "wire::timestamp")]
+    #[serde(
+        default,
+        deserialize_with = "wire::timestamp",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub scheduled_at: Option<Timestamp>,
     /// When it ended; `None` until then.
-    #[serde(default, deserialize_with = "wire::timestamp")]
+    #[serde(
+        default,
+        deserialize_with = "wire::timestamp",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub finished_at: Option<Timestamp>,
     /// The pipeline as it was sent with the run, if it was: a specification, or `{pipeline_spec, platform_spec}`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub pipeline_spec: Option<Value>,
+    /// Version it runs, in the older form; servers up to KFP 2.17 leave it empty and do not read it.
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
+    pub pipeline_version_id: PipelineVersionId,
     /// The stored pipeline it runs, if it runs one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub pipeline_version_reference: Option<PipelineVersionReference>,
     /// Values for this run.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub runtime_config: RuntimeConfig,
     /// Kubernetes service account of its pods.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub service_account: String,
     /// Schedule that made it, if any.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub recurring_run_id: Option<RecurringRunId>,
     /// Its tasks; absent until the first report. They are written after the run's state, so a run that has just ended
     /// may still show tasks in progress, and they come in no order.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub run_details: RunDetails,
     /// Settings of server plugins (from KFP 2.17 on).
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub plugins_input: Map<String, Value>,
     /// What server plugins did (from KFP 2.17 on).
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub plugins_output: BTreeMap<String, PluginOutput>,
+    /// Fields this version of the crate does not know, as the server wrote them.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 impl Run {
@@ -188,13 +260,17 @@ impl Listed for Run {
 #[non_exhaustive]
 pub struct RuntimeStatus {
     /// When.
-    #[serde(default, deserialize_with = "wire::timestamp")]
+    #[serde(
+        default,
+        deserialize_with = "wire::timestamp",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub update_time: Option<Timestamp>,
     /// The state.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub state: Option<RuntimeState>,
     /// Why, if it is an error.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub error: Option<Status>,
 }
 
@@ -203,10 +279,18 @@ pub struct RuntimeStatus {
 #[non_exhaustive]
 pub struct PipelineVersionReference {
     /// The pipeline.
-    #[serde(default, skip_serializing_if = "PipelineId::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "PipelineId::is_empty"
+    )]
     pub pipeline_id: PipelineId,
     /// The version; empty for the latest.
-    #[serde(default, skip_serializing_if = "PipelineVersionId::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "PipelineVersionId::is_empty"
+    )]
     pub pipeline_version_id: PipelineVersionId,
 }
 
@@ -228,6 +312,9 @@ pub struct RuntimeConfig {
         skip_serializing_if = "String::is_empty"
     )]
     pub pipeline_root: String,
+    /// Fields this version of the crate does not know, as the server wrote them.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// What happened inside a run.
@@ -241,8 +328,15 @@ pub struct RunDetails {
     #[serde(default, with = "wire::int64", skip_serializing_if = "Option::is_none")]
     pub pipeline_run_context_id: Option<i64>,
     /// The tasks, in no order. Drivers of the steps are among them (`<task>-driver`).
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub task_details: Vec<TaskDetail>,
+    /// Fields this version of the crate does not know, as the server wrote them.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// One task of a run.
@@ -250,53 +344,141 @@ pub struct RunDetails {
 #[non_exhaustive]
 pub struct TaskDetail {
     /// Run it belongs to.
-    #[serde(default)]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub run_id: RunId,
     /// Id.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub task_id: String,
     /// Name of the task, or of a step the server added.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub display_name: String,
     /// When it was made.
-    #[serde(default, deserialize_with = "wire::timestamp")]
+    #[serde(
+        default,
+        deserialize_with = "wire::timestamp",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub create_time: Option<Timestamp>,
     /// When it started; never set by KFP 2.17.
-    #[serde(default, deserialize_with = "wire::timestamp")]
+    #[serde(
+        default,
+        deserialize_with = "wire::timestamp",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub start_time: Option<Timestamp>,
     /// When it ended.
-    #[serde(default, deserialize_with = "wire::timestamp")]
+    #[serde(
+        default,
+        deserialize_with = "wire::timestamp",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub end_time: Option<Timestamp>,
     /// State.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub state: Option<RuntimeState>,
     /// Every state so far, oldest first.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub state_history: Vec<RuntimeStatus>,
     /// Why it failed, if the server knows.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub error: Option<Status>,
     /// Task it is a part of; empty at the top.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub parent_task_id: String,
     /// Node of the Argo workflow, from which the pod's name follows.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub pod_name: String,
     /// Its parts.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub child_tasks: Vec<ChildTask>,
     /// Id of the execution in the metadata store.
     #[serde(default, with = "wire::int64", skip_serializing_if = "Option::is_none")]
     pub execution_id: Option<i64>,
     /// Artifacts that went in, by name; often empty.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub inputs: BTreeMap<String, ArtifactList>,
     /// Artifacts that came out, by name; often empty.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub outputs: BTreeMap<String, ArtifactList>,
     /// Jobs on other platforms that did the work.
-    #[serde(default)]
-    pub executor_detail: Option<Value>,
+    #[serde(default, skip_serializing_if = "wire::is_default")]
+    pub executor_detail: Option<ExecutorDetail>,
+    /// Fields this version of the crate does not know, as the server wrote them.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Jobs on other platforms than Kubernetes that did a task's work.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ExecutorDetail {
+    /// Job that ran the main container.
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
+    pub main_job: String,
+    /// Job that looked for a cached result.
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
+    pub pre_caching_check_job: String,
+    /// Earlier jobs of the main container that failed and were repeated.
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
+    pub failed_main_jobs: Vec<String>,
+    /// Earlier jobs of the look-up that failed and were repeated.
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
+    pub failed_pre_caching_check_jobs: Vec<String>,
+    /// Fields this version of the crate does not know, as the server wrote them.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// A part of a task.
@@ -304,10 +486,18 @@ pub struct TaskDetail {
 #[non_exhaustive]
 pub struct ChildTask {
     /// Id, if the part is a task.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub task_id: String,
     /// Node of the Argo workflow.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub pod_name: String,
 }
 
@@ -316,7 +506,7 @@ pub struct ChildTask {
 #[non_exhaustive]
 pub struct ArtifactList {
     /// Their ids in the metadata store.
-    #[serde(default, with = "wire::int64_list")]
+    #[serde(default, with = "wire::int64_list", skip_serializing_if = "wire::is_default")]
     pub artifact_ids: Vec<i64>,
 }
 
@@ -325,14 +515,25 @@ pub struct ArtifactList {
 #[non_exhaustive]
 pub struct PluginOutput {
     /// What it has to tell, e.g. `run_url`.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub entries: BTreeMap<String, PluginEntry>,
     /// How it stands.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub state: Option<PluginState>,
     /// Why, if it failed.
-    #[serde(default, deserialize_with = "wire::or_default")]
+    #[serde(
+        default,
+        deserialize_with = "wire::or_default",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub state_message: String,
+    /// Fields this version of the crate does not know, as the server wrote them.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// One value of a plugin.
@@ -340,11 +541,11 @@ pub struct PluginOutput {
 #[non_exhaustive]
 pub struct PluginEntry {
     /// The value.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "wire::is_default")]
     pub value: Value,
-    /// How to show it, e.g. `URL`.
-    #[serde(default, deserialize_with = "wire::or_default")]
-    pub render_type: String,
+    /// How to show it.
+    #[serde(default, skip_serializing_if = "wire::is_default")]
+    pub render_type: Option<RenderType>,
 }
 
 #[cfg(test)]
