@@ -15,7 +15,7 @@ use crate::{
     Experiments, Health, Logs, Pipelines, Runs,
     error::{Error, ErrorContext, Result, Source},
     http::WireProbe,
-    ids::RunId,
+    v1::V1,
 };
 
 /// Default limit of one call, repetitions included. A default server starts about five runs a second and lets the
@@ -37,8 +37,8 @@ pub(crate) struct Inner {
     pub(crate) user_id: Option<HeaderValue>,
     pub(crate) timeout: Duration,
     pub(crate) settle_time: Duration,
-    /// Ids of runs that are being created, or whose creation stayed open.
-    pub(crate) submitted: Mutex<HashSet<RunId>>,
+    /// Ids, and names of the older API, of runs that are being created or whose creation stayed open.
+    pub(crate) submitted: Mutex<HashSet<String>>,
 }
 
 impl Client {
@@ -113,6 +113,11 @@ impl Client {
     /// Runs.
     pub fn runs(&self) -> Runs {
         Runs::new(self.clone())
+    }
+
+    /// The older API `v1beta1`, which every server speaks and those of KFP 1.8 speak alone.
+    pub fn v1(&self) -> V1 {
+        V1::new(self.clone())
     }
 
     /// Logs of a run's steps.

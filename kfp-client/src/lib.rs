@@ -1,25 +1,30 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc = include_str!("../README.md")]
 
+pub mod argo;
 mod client;
 mod endpoint;
 mod error;
+mod faults;
 mod filter;
 mod http;
 mod ids;
 pub mod ir;
+mod message;
 mod page;
 mod status;
+mod submit;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod v1;
 mod v2;
 mod wire;
 
 pub use crate::{
     client::{Client, ClientBuilder},
-    error::{Error, ErrorContext, InvalidRequest, Result},
+    error::{Error, ErrorContext, InvalidRequest, Result, SubmittedRun},
     filter::Filter,
-    ids::{ExperimentId, PipelineId, PipelineVersionId, RecurringRunId, RunId},
+    ids::{ExperimentId, JobId, PipelineId, PipelineVersionId, RecurringRunId, RunId, TaskId},
     page::Page,
     status::Status,
     v2::{

@@ -15,3 +15,9 @@ mod lists;
 mod recordings;
 mod scripted;
 mod transport;
+#[cfg(feature = "testing")]
+mod v1_contract;
+mod v1_creation;
+mod v1_facts;
+mod v1_operations;
+mod v1_recordings;

@@ -10,6 +10,7 @@ use super::{
     model::{Pipeline, PipelineVersion},
 };
 use crate::{
+    argo,
     endpoint::{Call, path_id},
     error::{Error, Result},
     ids::PipelineId,
@@ -79,6 +80,30 @@ impl PipelineFile {
     fn to_bytes(&self) -> Vec<u8> {
         let documents: Vec<String> = self.documents.iter().map(Value::to_string).collect();
         documents.join("\n---\n").into_bytes()
+    }
+
+    /// What is sent, within the limits of the server.
+    pub(crate) fn content(&self) -> Result<Vec<u8>> {
+        let content = self.to_bytes();
+        if content.len() > MAX_FILE {
+            return Err(Error::invalid("file", "at most 32 MiB"));
+        }
+        storable("file", &String::from_utf8_lossy(&content))?;
+        Ok(content)
+    }
+}
+
+impl TryFrom<&argo::Workflow> for PipelineFile {
+    type Error = Error;
+
+    /// Takes a workflow that passes [`Workflow::validate`](argo::Workflow::validate).
+    fn try_from(workflow: &argo::Workflow) -> Result<Self> {
+        workflow
+            .validate()
+            .map_err(|error| Error::invalid(error.path().to_owned(), error.rule().to_owned()))?;
+        Ok(Self {
+            documents: vec![workflow.to_value()],
+        })
     }
 }
 
@@ -238,11 +263,7 @@ impl Pipelines {
     fn upload_call(&self, operation: &'static str, last: &str, name: &str, file: &PipelineFile) -> Result<Call> {
         // One less than the 128 the server states: the version takes the pipeline's name, and 127 is its limit.
         stored_text("name", name, 127, true)?;
-        let content = file.to_bytes();
-        if content.len() > MAX_FILE {
-            return Err(Error::invalid("file", "at most 32 MiB"));
-        }
-        storable("file", &String::from_utf8_lossy(&content))?;
+        let content = file.content()?;
         let path = [ROOT[0], ROOT[1], "pipelines", last];
         let call = Call::new(operation, Method::POST, &self.client.inner.base, &path)?;
         call.query("name", name).file("uploadfile", "pipeline.yaml", &content)
