@@ -14,6 +14,7 @@ const FAULTS: &[(&str, Variant)] = &[
     // 1.8 has no 401.
     ("Internal error: Unauthenticated", Error::Unauthenticated),
     ("Internal error: [Unauthenticated", Error::Unauthenticated),
+    ("there is no user identity header", Error::Unauthenticated),
     // Uploads of a name that is taken, before 2.5.
     ("Already exist error", Error::AlreadyExists),
     // A run in an unknown experiment (1.8), of an unknown pipeline or version (2.x).

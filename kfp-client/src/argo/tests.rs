@@ -151,7 +151,7 @@ fn every_fault_is_found_where_it_is() {
             value["spec"]["templates"][1]["name"] = json!("step");
         }),
         ("spec.templates[1]", |value| {
-            value["spec"]["templates"][1]["container"] = Value::Null
+            value["spec"]["templates"][1]["container"] = Value::Null;
         }),
         ("spec.templates[1]", |value| {
             value["spec"]["templates"][1]["suspend"] = json!({"duration": "1"});

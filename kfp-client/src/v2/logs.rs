@@ -161,7 +161,9 @@ impl Logs {
         let text = self.text(&call).await?;
         // The status is sent before the work starts, so an error is a JSON object in an answer of status 200.
         if let Ok(error) = serde_json::from_str::<LogError>(&text) {
-            let make = if error.error_message.contains("not found") {
+            // KFP 1.8 has other words for it.
+            let absent = ["not found", "Run does not exist"];
+            let make = if absent.iter().any(|text| error.error_message.contains(text)) {
                 Error::NotFound
             } else {
                 Error::Server

@@ -8,7 +8,7 @@ use std::{
 use kfp_client::{
     Error, PipelineId, RunOutcome,
     argo::{Container, DagTask, Template, WorkflowBuilder},
-    v1::{CreateJob, CreateRun, ReportMetrics, RunMetric, Trigger},
+    v1::{CreateJob, CreateRun, ListRuns, ReportMetrics, RunMetric, Trigger},
 };
 use serde_json::{Value, json};
 
@@ -112,15 +112,15 @@ async fn a_lost_answer_is_settled_by_the_name_and_never_by_a_second_submission()
             .unwrap();
         assert_eq!((made.run.id.as_str(), made.outcome()), ("made", RunOutcome::Unfinished));
         assert_eq!(server.count("POST", RUNS), 1);
-        let list = server
+        let look = server
             .seen()
             .into_iter()
             .find(|seen| seen.is("GET", RUNS))
             .unwrap()
             .target;
         assert!(
-            list.contains("resource_reference_key.type=EXPERIMENT&resource_reference_key.id=e"),
-            "{list}"
+            look.contains("resource_reference_key.type=EXPERIMENT&resource_reference_key.id=e"),
+            "{look}"
         );
     }
 }
@@ -235,7 +235,7 @@ async fn items_that_cannot_be_read_are_errors_in_their_place() {
         .unwrap()
         .v1()
         .runs()
-        .list(&Default::default())
+        .list(&ListRuns::default())
         .await
         .unwrap();
     assert_eq!(

@@ -49,16 +49,16 @@ fn value(kind: &str, number: usize) -> Value {
         "boolean" => json!(true),
         "date-time" => json!("2026-11-23T21:02:24Z"),
         "map" => json!({"a": [1, null]}),
-        name => match enums().get(name) {
-            Some(values) => json!(values[number % values.len()]),
-            None => {
-                let fields = types().remove(name).unwrap_or_else(|| panic!("{name} is no type"));
-                let fields = fields
-                    .into_iter()
-                    .map(|(field, kind)| (field.to_owned(), value(kind, number)));
-                Value::Object(fields.collect::<Map<_, _>>())
+        name => {
+            if let Some(values) = enums().get(name) {
+                return json!(values[number % values.len()]);
             }
-        },
+            let fields = types().remove(name).unwrap_or_else(|| panic!("{name} is no type"));
+            let fields = fields
+                .into_iter()
+                .map(|(field, kind)| (field.to_owned(), value(kind, number)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
     }
 }
 
@@ -109,7 +109,7 @@ fn every_message_has_every_field() {
             }
             // Answers and bodies without a type of their own; the operations read and write them, below.
             "RunServiceReportRunMetricsV1Body" | "apiGetTemplateResponse" | "apiReportRunMetricsResponse" => {
-                by_calls += 1
+                by_calls += 1;
             }
             list if list.starts_with("apiList") => by_calls += 1,
             "apiFilter" | "apiPredicate" | "apiIntValues" | "apiLongValues" | "apiStringValues" => by_calls += 1,
@@ -179,7 +179,7 @@ fn assert_sent(words: &[&str], seen: &Seen) {
                 .is_object()
         ),
         form if form.starts_with("form:") => {
-            assert!(seen.body.contains("name=\"uploadfile\"; filename=\"pipeline.yaml\""))
+            assert!(seen.body.contains("name=\"uploadfile\"; filename=\"pipeline.yaml\""));
         }
         body => assert_fields(body, &seen.json(), template),
     }

@@ -73,6 +73,8 @@ fn meaning(value: &Value) -> Value {
             Value::Object(fields.filter(|(_, value)| is_set(value)).collect())
         }
         Value::Array(items) => items.iter().map(meaning).collect(),
+        // JSON knows one kind of numbers.
+        Value::Number(number) => Value::from(number.as_f64()),
         other => other.clone(),
     }
 }
@@ -87,7 +89,7 @@ fn workflows(value: &Value, found: &mut Vec<String>) {
                     .filter(|text| text.starts_with('{') && !text.contains("pipelineInfo"));
                 match text {
                     Some(text) if name == "workflow_manifest" || name == "pipeline_manifest" => {
-                        found.push(text.to_owned())
+                        found.push(text.to_owned());
                     }
                     _ => workflows(value, found),
                 }
@@ -98,6 +100,7 @@ fn workflows(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn recording(generation: &str) -> Option<Vec<Value>> {
     let file = format!("{RECORDINGS}/kfp-{generation}.jsonl");
     let Ok(text) = std::fs::read_to_string(&file) else {
@@ -109,7 +112,43 @@ fn recording(generation: &str) -> Option<Vec<Value>> {
 
 #[tokio::test]
 async fn every_recorded_answer_is_read_and_written_back() {
-    let generations: [(&str, &[(&str, usize)]); 4] = [("1.8", &[]), ("2.0", &[]), ("2.5", &[]), ("2.17", &[])];
+    let generations: [(&str, &[(&str, usize)]); 4] = [
+        (
+            "1.8",
+            &[
+                ("already exists", 5),
+                ("conflict", 2),
+                ("data", 74),
+                ("invalid argument", 40),
+                ("no operation", 4),
+                ("not found", 13),
+                ("permission denied", 3),
+                ("server", 1),
+                ("unauthenticated", 4),
+                ("unsupported", 1),
+            ],
+        ),
+        ("2.0", &[("already exists", 1)]),
+        (
+            "2.5",
+            &[
+                ("data", 16),
+                ("invalid argument", 1),
+                ("no operation", 1),
+                ("not found", 1),
+            ],
+        ),
+        (
+            "2.17",
+            &[
+                ("data", 14),
+                ("invalid argument", 1),
+                ("no operation", 1),
+                ("not found", 1),
+                ("outcome unknown", 1),
+            ],
+        ),
+    ];
     let mut differences = Vec::new();
     for (generation, counts) in generations {
         let Some(exchanges) = recording(generation) else {
@@ -219,8 +258,7 @@ fn every_recorded_workflow_means_the_same_when_written_and_those_that_were_sent_
             }
         }
     }
-    println!("{read} read, {valid} valid");
     if recording("1.8").is_some() {
-        assert_eq!((read, valid), (0, 0));
+        assert_eq!((read, valid), (56, 5));
     }
 }
