@@ -124,10 +124,9 @@ async fn run() -> Result<(), Failure> {
     line(&format!("  time of all rounds  {}", measured.time))?;
     line(&format!("  peak memory  {:.1} MiB (goal: below 64)", measured.peak))?;
     // Once more to warm up; each began by asking for the latest end.
-    line(&format!(
-        "  requests a round  {:.1}",
-        (asked - 2) as f64 / (2 * TICKS) as f64
-    ))?;
+    let asked = f64::from(u32::try_from(asked.saturating_sub(2))?);
+    let rounds = f64::from(u32::try_from(2 * TICKS)?);
+    line(&format!("  requests a round  {:.1}", asked / rounds))?;
     Ok(())
 }
 

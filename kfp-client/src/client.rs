@@ -15,8 +15,8 @@ use crate::{
     Artifacts, Experiments, Health, Logs, Pipelines, RecurringRuns, Reports, Runs,
     error::{Error, ErrorContext, Result, Source},
     http::WireProbe,
-    ids::RunId,
     trace::{TraceContext, Tracer},
+    v1::V1,
 };
 
 /// Default limit of one call, repetitions included. A default server starts about five runs a second and lets the
@@ -39,8 +39,8 @@ pub(crate) struct Inner {
     pub(crate) timeout: Duration,
     pub(crate) settle_time: Duration,
     pub(crate) tracer: Option<Tracer>,
-    /// Ids of runs that are being created, or whose creation stayed open.
-    pub(crate) submitted: Mutex<HashSet<RunId>>,
+    /// Ids, and names of the older API, of runs that are being created or whose creation stayed open.
+    pub(crate) submitted: Mutex<HashSet<String>>,
 }
 
 impl Client {
@@ -131,6 +131,11 @@ impl Client {
     /// Reports of what happens in the cluster; served inside of it only.
     pub fn reports(&self) -> Reports {
         Reports::new(self.clone())
+    }
+
+    /// The older API `v1beta1`, which every server speaks and those of KFP 1.8 speak alone.
+    pub fn v1(&self) -> V1 {
+        V1::new(self.clone())
     }
 
     /// Logs of a run's steps.

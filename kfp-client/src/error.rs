@@ -66,6 +66,26 @@ pub enum Error {
         /// How the answer was lost.
         context: Box<ErrorContext>,
     },
+    /// As [`OutcomeUnknown`](Self::OutcomeUnknown), for a run submitted through `v1beta1`, where the server may have
+    /// ignored the id (KFP 1.8), so that the run can only be told by its name.
+    NamedOutcomeUnknown {
+        /// What was submitted.
+        run: Box<SubmittedRun>,
+        /// How the answer was lost.
+        context: Box<ErrorContext>,
+    },
+}
+
+/// A run that was submitted through `v1beta1` and was not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubmittedRun {
+    /// Name it was submitted under.
+    pub name: String,
+    /// Id it was submitted under; servers of KFP 1.8 ignore it and make their own.
+    pub run_id: RunId,
+    /// Whether the caller said that no other run has the name.
+    pub name_is_unique: bool,
 }
 
 /// A value that was refused before anything was sent.
@@ -208,7 +228,8 @@ impl Error {
             | Self::UnexpectedResponse(context)
             | Self::Middleware(context)
             | Self::Setup(context)
-            | Self::OutcomeUnknown { context, .. } => Some(context),
+            | Self::OutcomeUnknown { context, .. }
+            | Self::NamedOutcomeUnknown { context, .. } => Some(context),
         }
     }
 
@@ -234,7 +255,8 @@ impl Error {
             | Self::UnexpectedResponse(context)
             | Self::Middleware(context)
             | Self::Setup(context)
-            | Self::OutcomeUnknown { context, .. } => Some(context),
+            | Self::OutcomeUnknown { context, .. }
+            | Self::NamedOutcomeUnknown { context, .. } => Some(context),
         }
     }
 
@@ -307,7 +329,7 @@ impl Error {
             Self::UnexpectedResponse(_) => "unexpected answer",
             Self::Middleware(_) => "HTTP middleware failed",
             Self::Setup(_) => "HTTP client not usable",
-            Self::OutcomeUnknown { .. } => "outcome unknown",
+            Self::OutcomeUnknown { .. } | Self::NamedOutcomeUnknown { .. } => "outcome unknown",
         }
     }
 }
@@ -323,6 +345,10 @@ impl fmt::Display for Error {
         write!(f, "{}: {}", context.operation, self.kind())?;
         if let Self::OutcomeUnknown { run_id, .. } = self {
             write!(f, ": run {run_id} was submitted and cannot be found")?;
+        }
+        if let Self::NamedOutcomeUnknown { run, .. } = self {
+            let name = one_line(&run.name);
+            write!(f, ": run \"{name}\" ({}) was submitted and cannot be found", run.run_id)?;
         }
         if !context.message.is_empty() {
             write!(f, ": {}", one_line(&context.message))?;

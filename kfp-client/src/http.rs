@@ -24,7 +24,7 @@ use crate::{
     client::Inner,
     endpoint::{Accept, Call},
     error::{Error, ErrorContext, Result, Source, one_line},
-    retry,
+    faults, retry,
     stream::FormFile,
 };
 
@@ -384,11 +384,18 @@ pub(crate) fn check(call: &Call, reply: &Reply) -> Result<()> {
     let unknown_path = status == StatusCode::NOT_FOUND
         && call.accept == Accept::Json
         && (!is_json || (!has_detail && context.message == "Not Found"));
-    Err(if unknown_path {
-        Error::Unsupported(context)
+    if unknown_path {
+        return Err(Error::Unsupported(context));
+    }
+    let of_v1 = call.url.path().contains("/apis/v1beta1/");
+    let fault = if of_v1 && status == StatusCode::INTERNAL_SERVER_ERROR {
+        let chain = context.chain.as_deref().unwrap_or_default();
+        faults::recognise(&context.message).or_else(|| faults::recognise(chain))
     } else {
-        classify(context.code, status)(context)
-    })
+        None
+    };
+    let variant = fault.unwrap_or_else(|| classify(context.code, status));
+    Err(variant(context))
 }
 
 /// The variant for a gRPC code, or for a status where there is no code.

@@ -11,6 +11,8 @@ macro_rules! id_type {
         #[serde(transparent)]
         pub struct $name(String);
 
+        impl crate::message::Plain for $name {}
+
         impl $name {
             /// Takes the text as it is. What the server could not find again by its path (empty, with `/` or `:`)
             /// is refused when the id is used.
@@ -88,6 +90,26 @@ id_type! {
 id_type! {
     /// Id of a recurring run: the UID of its Kubernetes resource.
     RecurringRunId
+}
+id_type! {
+    /// Id of a job, which is what `v1beta1` calls a recurring run: the UID of its Kubernetes resource.
+    JobId
+}
+id_type! {
+    /// Id of a task that a step recorded for the cache; made by the server.
+    TaskId
+}
+
+impl From<RecurringRunId> for JobId {
+    fn from(id: RecurringRunId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<JobId> for RecurringRunId {
+    fn from(id: JobId) -> Self {
+        Self(id.0)
+    }
 }
 
 impl RunId {

@@ -1,35 +1,40 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc = include_str!("../README.md")]
 
+pub mod argo;
 mod client;
 mod config;
 mod endpoint;
 mod error;
+mod faults;
 mod filter;
 mod follow;
 mod http;
 mod ids;
 pub mod ir;
+mod message;
 mod page;
 mod retry;
 mod status;
 mod stream;
+mod submit;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
+pub mod v1;
 mod v2;
 mod wire;
 
 pub use crate::{
     client::{Client, ClientBuilder},
     config::{Config, TokenFile},
-    error::{Error, ErrorContext, InvalidRequest, Result},
+    error::{Error, ErrorContext, InvalidRequest, Result, SubmittedRun},
     filter::{
         Filter,
         keys::{FilterKey, KeyKind, ListKeys},
     },
     follow::{Finished, Pacer, RunChange, RunEvent, TaskChange, TokioPacer, Wait, WatchRuns},
-    ids::{ExperimentId, PipelineId, PipelineVersionId, RecurringRunId, RunId},
+    ids::{ExperimentId, JobId, PipelineId, PipelineVersionId, RecurringRunId, RunId, TaskId},
     page::Page,
     retry::{RETRY_RULES, RetryRule},
     status::Status,

@@ -9,7 +9,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     client::Client,
     endpoint::Call,
-    error::{Error, Result},
+    error::{Error, Result, one_line},
+    faults,
     http::{classify, context},
     status::Status,
     wire,
@@ -33,6 +34,11 @@ pub struct Page<T> {
 pub(crate) trait Listed: DeserializeOwned {
     /// The id and the error of an item that stands for one that could not be read.
     fn broken(&self) -> Option<(&str, &Status)>;
+
+    /// The same where the error is text alone, as in `v1beta1`.
+    fn broken_text(&self) -> Option<(&str, &str)> {
+        None
+    }
 }
 
 #[derive(Deserialize)]
@@ -46,6 +52,9 @@ struct WirePage<T> {
         alias = "recurringRuns",
         alias = "recurring_runs",
         alias = "runs",
+        alias = "jobs",
+        alias = "tasks",
+        alias = "versions",
         default = "Vec::new",
         deserialize_with = "items"
     )]
@@ -66,9 +75,12 @@ impl Client {
         let mut broken = Vec::new();
         let mut items = Vec::with_capacity(page.items.len());
         for item in page.items {
-            match item.broken() {
-                Some((id, status)) => broken.push(item_error(call, id, status)),
-                None => items.push(item),
+            if let Some((id, status)) = item.broken() {
+                broken.push(item_error(call, id, status));
+            } else if let Some((id, text)) = item.broken_text() {
+                broken.push(text_error(call, id, text));
+            } else {
+                items.push(item);
             }
         }
         Ok(Page {
@@ -86,6 +98,13 @@ fn item_error(call: &Call, id: &str, status: &Status) -> Error {
     context.code = Some(status.code);
     context.chain = Some(status.message.clone());
     classify(Some(status.code), http::StatusCode::OK)(context)
+}
+
+fn text_error(call: &Call, id: &str, text: &str) -> Error {
+    let mut context = context(call, format!("{id}: {}", one_line(text)));
+    context.status = Some(http::StatusCode::OK);
+    context.chain = Some(text.to_owned());
+    faults::recognise(text).unwrap_or(Error::UnexpectedResponse)(context)
 }
 
 /// All pages, fetched as they are needed. An item that could not be read is an error in its place; the stream goes on

@@ -37,6 +37,8 @@ macro_rules! wire_enum {
             }
         }
 
+        impl crate::message::Plain for $name {}
+
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())

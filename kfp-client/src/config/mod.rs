@@ -75,7 +75,9 @@ pub struct Config {
     header: Option<(String, SecretString)>,
     user_id: Option<String>,
     proxy: Option<SecretString>,
+    #[cfg(feature = "rustls")]
     root_certificates: Vec<Vec<u8>>,
+    #[cfg(feature = "rustls")]
     client_certificate: Option<SecretString>,
     timeout: Option<Duration>,
     connect_timeout: Duration,
@@ -96,7 +98,9 @@ impl Config {
             header: None,
             user_id: None,
             proxy: None,
+            #[cfg(feature = "rustls")]
             root_certificates: Vec::new(),
+            #[cfg(feature = "rustls")]
             client_certificate: None,
             timeout: None,
             connect_timeout: Duration::from_secs(10),

@@ -196,7 +196,9 @@ fn may_be_log_error(begin: &[u8]) -> bool {
 /// The status is sent before the work starts, so an error is a JSON object in an answer of status 200.
 fn log_error(call: &Call, text: &[u8]) -> Option<Error> {
     let error: LogError = serde_json::from_slice(text).ok()?;
-    let make = if error.error_message.contains("not found") {
+    // KFP 1.8 has other words for it.
+    let absent = ["not found", "Run does not exist"];
+    let make = if absent.iter().any(|text| error.error_message.contains(text)) {
         Error::NotFound
     } else {
         Error::Server

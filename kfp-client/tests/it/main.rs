@@ -23,4 +23,10 @@ mod settings;
 mod transport;
 mod traps;
 #[cfg(feature = "testing")]
+mod v1_contract;
+mod v1_creation;
+mod v1_facts;
+mod v1_operations;
+mod v1_recordings;
+#[cfg(feature = "testing")]
 mod v2_operations;

@@ -12,7 +12,6 @@ use crate::{
     endpoint::Call,
     error::{Error, Result},
     stream::{Content, FormFile},
-    v2::storable,
 };
 
 /// What is uploaded: a document that was read, or a `.zip` or `.tar.gz` with one, which is sent in pieces and never
@@ -119,15 +118,7 @@ impl PipelinePackage {
     /// Puts it into a call. A document is held in memory, so that every middleware can send it again.
     pub(super) fn add_to(&self, call: Call) -> Result<Call> {
         match &self.0 {
-            Kind::Document(file) => {
-                let content = file.to_bytes();
-                storable("file", &String::from_utf8_lossy(&content))?;
-                if u64::try_from(content.len()).is_ok_and(|length| length <= MAX_FILE) {
-                    call.file("uploadfile", "pipeline.yaml", &content)
-                } else {
-                    Err(too_large())
-                }
-            }
+            Kind::Document(file) => call.file("uploadfile", "pipeline.yaml", &file.content()?),
             Kind::Archive { name, content } => {
                 Ok(call.form(FormFile::new("uploadfile", name, content.clone(), MAX_FILE)))
             }

@@ -11,6 +11,7 @@ use super::{
     package::PipelinePackage,
 };
 use crate::{
+    argo,
     endpoint::{Call, path_id},
     error::{Error, Result},
     ids::PipelineId,
@@ -80,6 +81,30 @@ impl PipelineFile {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let documents: Vec<String> = self.documents.iter().map(Value::to_string).collect();
         documents.join("\n---\n").into_bytes()
+    }
+
+    /// What is sent, within the limits of the server.
+    pub(crate) fn content(&self) -> Result<Vec<u8>> {
+        let content = self.to_bytes();
+        if content.len() as u64 > MAX_FILE {
+            return Err(Error::invalid("file", "at most 32 MiB"));
+        }
+        storable("file", &String::from_utf8_lossy(&content))?;
+        Ok(content)
+    }
+}
+
+impl TryFrom<&argo::Workflow> for PipelineFile {
+    type Error = Error;
+
+    /// Takes a workflow that passes [`Workflow::validate`](argo::Workflow::validate).
+    fn try_from(workflow: &argo::Workflow) -> Result<Self> {
+        workflow
+            .validate()
+            .map_err(|error| Error::invalid(error.path().to_owned(), error.rule().to_owned()))?;
+        Ok(Self {
+            documents: vec![workflow.to_value()],
+        })
     }
 }
 

@@ -1,37 +1,21 @@
-//! Creating a run: exactly one submission, never broken off, and the truth about a lost answer.
-
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+//! Creating a run under an id chosen here, by which a lost answer is looked up.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::{
-    task::{JoinError, JoinHandle},
-    time::Instant,
-};
 
 use super::{
     Runs,
     model::{PipelineVersionReference, Run, RuntimeConfig},
 };
 use crate::{
-    client::Inner,
     endpoint::{Call, path_id},
-    error::{Error, Result, Source},
-    http::{Wire, backoff, context, decode},
+    error::{Error, Result},
+    http::{Reply, context, decode},
     ids::{ExperimentId, PipelineId, PipelineVersionId, RunId},
     ir,
+    submit::{self, Claim, Outcome, Submission},
     v2::{storable, stored_text},
 };
-
-/// How much longer than the caller's limit a creation may take in the background.
-const BACKGROUND_FACTOR: u32 = 5;
-const SHORTEST_BACKGROUND: Duration = Duration::from_secs(300);
-
-const FIRST_LOOK: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a run executes.
 #[derive(Debug, Clone, PartialEq)]
@@ -260,15 +244,6 @@ struct Body {
     plugins_input: Map<String, Value>,
 }
 
-/// How a submission ended, as far as this side can tell.
-enum Submission {
-    Made(Box<Run>),
-    /// The server or something before it said no, or nothing was sent.
-    Refused(Error),
-    /// The request may have been carried out; the error says how the answer was lost.
-    Open(Error),
-}
-
 impl Runs {
     /// Creates a run and starts it.
     ///
@@ -294,160 +269,33 @@ impl Runs {
         if let Some((_, bytes)) = &call.body {
             storable("pipeline or parameters", &String::from_utf8_lossy(bytes))?;
         }
-        let claim = Claim::new(&self.client.inner, &run_id)?;
+        let claim = Claim::new(&self.client.inner, "run_id", run_id.to_string())?;
         // The server would start a second workflow before it notices that the id is taken.
         if chosen.is_some() && self.get_opt(&run_id).await?.is_some() {
             let message = format!("there is a run of id {run_id}");
             return Err(Error::AlreadyExists(context(&call, message)));
         }
-        let inner = Arc::clone(&self.client.inner);
-        let limit = inner.timeout;
-        let background = (limit.saturating_mul(BACKGROUND_FACTOR)).max(SHORTEST_BACKGROUND);
-        let submitted_call = call.clone();
-        let mut task = tokio::spawn(async move { submit(&inner, &submitted_call, claim, background).await });
-        let Ok(joined) = tokio::time::timeout(limit, &mut task).await else {
-            let error = Error::Timeout(context(&call, format!("no answer within {limit:.1?}")));
-            return self.settle(&call, run_id, Some(task), error).await;
-        };
-        match ended(&call, joined) {
-            Submission::Made(run) => Ok(*run),
-            Submission::Refused(error) => Err(error),
-            Submission::Open(error) => self.settle(&call, run_id, None, error).await,
-        }
-    }
-
-    /// Looks for a run whose creation was not answered, while the request may still be on its way.
-    async fn settle(
-        &self,
-        call: &Call,
-        run_id: RunId,
-        mut task: Option<JoinHandle<Submission>>,
-        mut lost: Error,
-    ) -> Result<Run> {
-        let deadline = Instant::now() + self.client.inner.settle_time;
-        let mut looks = 0;
-        loop {
-            looks += 1;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let pause = backoff(FIRST_LOOK, LONGEST_PAUSE, looks).min(left);
-            match &mut task {
-                None => tokio::time::sleep(pause).await,
-                Some(running) => {
-                    if let Ok(joined) = tokio::time::timeout(pause, running).await {
-                        task = None;
-                        match ended(call, joined) {
-                            Submission::Made(run) => return Ok(*run),
-                            Submission::Refused(error) => return Err(error),
-                            Submission::Open(error) => lost = error,
-                        }
-                    }
-                }
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let look = tokio::time::timeout(left.max(FIRST_LOOK), self.get(&run_id)).await;
-            match look {
-                Ok(Ok(run)) => {
-                    tracing::info!(%run_id, "the answer to the creation of a run was lost; the run was found");
-                    return Ok(run);
-                }
-                // Not found proves nothing: the record is written after the workflow is started. Other faults may pass.
-                Ok(Err(error)) => tracing::debug!(%run_id, looks, %error),
-                Err(_) => tracing::debug!(%run_id, looks, "no answer"),
-            }
-            if Instant::now() >= deadline {
-                return Err(outcome_unknown(run_id, call, lost));
-            }
+        match submit::once(&self.client.inner, &call, claim, made, || self.get(&run_id)).await? {
+            Outcome::Made(run) => Ok(run),
+            Outcome::Unknown(context) => Err(Error::OutcomeUnknown {
+                run_id: Box::new(run_id),
+                context,
+            }),
         }
     }
 }
 
-fn ended(call: &Call, joined: Result<Submission, JoinError>) -> Submission {
-    joined.unwrap_or_else(|error| {
-        let mut context = context(call, "the submission was broken off");
-        context.source = Some(Source::Other(Box::new(error)));
-        Submission::Open(Error::Interrupted(context))
-    })
-}
-
-async fn submit(inner: &Inner, call: &Call, claim: Claim, limit: Duration) -> Submission {
-    let wire = Arc::new(Wire::default());
-    let submission = match inner.send(call, limit, &wire).await {
-        Ok(reply) => match decode::<Run>(call, &reply) {
-            Ok(run) if run.run_id == claim.run_id => Submission::Made(Box::new(run)),
-            Ok(run) if run.run_id.is_empty() => {
-                Submission::Open(Error::UnexpectedResponse(context(call, "the answer names no run")))
-            }
-            Ok(run) => {
-                let message = format!("asked for run {}, the server made {}", claim.run_id, run.run_id);
-                Submission::Refused(Error::UnexpectedResponse(context(call, message)))
-            }
-            Err(error) => Submission::Open(error),
-        },
-        Err(error) if wire.is_unclear() || failed_to_store(&error) => Submission::Open(error),
-        Err(error) => Submission::Refused(error),
-    };
-    if matches!(submission, Submission::Open(_)) {
-        claim.keep();
-    }
-    submission
-}
-
-/// Whether the server failed after it had started the workflow: it records the run last.
-fn failed_to_store(error: &Error) -> bool {
-    let text = error
-        .context()
-        .map(|context| context.chain().unwrap_or(context.message()));
-    matches!(error, Error::Server(_)) && text.is_some_and(|text| text.contains("Failed to store run"))
-}
-
-fn outcome_unknown(run_id: RunId, call: &Call, lost: Error) -> Error {
-    let mut context = context(call, lost.to_string());
-    if let Some(how) = lost.context() {
-        context.status = how.status;
-        context.code = how.code;
-        context.attempts = how.attempts;
-    }
-    context.source = Some(Source::Other(Box::new(lost)));
-    Error::OutcomeUnknown {
-        run_id: Box::new(run_id),
-        context,
-    }
-}
-
-/// The right to submit an id, held by one creation at a time.
-struct Claim {
-    inner: Arc<Inner>,
-    run_id: RunId,
-    keep: bool,
-}
-
-impl Claim {
-    fn new(inner: &Arc<Inner>, run_id: &RunId) -> Result<Self> {
-        let mut submitted = inner.submitted.lock().unwrap_or_else(PoisonError::into_inner);
-        if !submitted.insert(run_id.clone()) {
-            return Err(Error::invalid(
-                "run_id",
-                "an id that is not being submitted and whose outcome is not open",
-            ));
+/// Reads the answer to the creation of the run of this id.
+fn made(call: &Call, reply: &Reply, run_id: &str) -> Submission<Run> {
+    match decode::<Run>(call, reply) {
+        Ok(run) if run.run_id.as_str() == run_id => Submission::Made(Box::new(run)),
+        Ok(run) if run.run_id.is_empty() => {
+            Submission::Open(Error::UnexpectedResponse(context(call, "the answer names no run")))
         }
-        Ok(Self {
-            inner: Arc::clone(inner),
-            run_id: run_id.clone(),
-            keep: false,
-        })
-    }
-
-    /// Bars the id for good: nobody knows whether it was used.
-    fn keep(mut self) {
-        self.keep = true;
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.keep {
-            let mut submitted = self.inner.submitted.lock().unwrap_or_else(PoisonError::into_inner);
-            submitted.remove(&self.run_id);
+        Ok(run) => {
+            let message = format!("asked for run {run_id}, the server made {}", run.run_id);
+            Submission::Refused(Error::UnexpectedResponse(context(call, message)))
         }
+        Err(error) => Submission::Open(error),
     }
 }
