@@ -36,6 +36,11 @@ pub struct Connected {
 /// # Errors
 /// Wrong flags, or a service that cannot be reached or refuses the login.
 pub async fn connect(flags: &Connection) -> Result<Connected, Failure> {
+    if flags.kubeflow_url.is_none() && flags.sign_in.is_given() {
+        return Err(Failure::usage(
+            "--username, --connector and --idp-origin need --kubeflow-url: there is nothing else to log in to",
+        ));
+    }
     match (flags.engine, &flags.kubeflow_url) {
         (EngineName::Local, Some(_)) => Err(Failure::usage(
             "--engine local needs no server: leave --kubeflow-url out",

@@ -43,6 +43,13 @@ fn provider(text: &str) -> Result<IdentityProvider, String> {
 }
 
 impl SignIn {
+    /// Whether a flag says how to log in; a user name of the environment says nothing.
+    pub fn is_given(&self) -> bool {
+        let environment = std::env::var("KUBEFLOW_USERNAME").ok();
+        let username = self.username.is_some() && self.username != environment;
+        username || self.connector.is_some() || !self.idp_origins.is_empty()
+    }
+
     /// The certificates of `--ca-file`.
     ///
     /// # Errors
