@@ -111,7 +111,12 @@ class Service:
             self.said()
             self.log.close()
             self.left = sorted(os.listdir(self.folder))
-            shutil.rmtree(self.folder, ignore_errors=True)
+            # What a killed step's own children still write would be left behind.
+            for _ in range(50):
+                shutil.rmtree(self.folder, ignore_errors=True)
+                if not os.path.exists(self.folder):
+                    break
+                time.sleep(0.1)
         return self.process.returncode
 
     def flags(self, mlflow=True):

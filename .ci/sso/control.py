@@ -17,17 +17,18 @@ import children as processes
 
 
 class Control:
-    def __init__(self, children, gateways, envoy, ready):
+    def __init__(self, children, people, gateways, envoy, ready):
         """`ready` holds, for each program that may be stopped, where it listens."""
-        self.children, self.envoy, self.ready = children, envoy, ready
+        self.children, self.people, self.envoy, self.ready = children, people, envoy, ready
         self.gateways = {gateway.name: gateway for gateway in gateways}
         self.key = secrets.token_urlsafe(16)
 
     def logins(self, name):
         lines = self.lines(self.children.log("keycloak"))
         provider = self.lines(self.children.log("oidc-provider"))
-        # Keycloak names whoever was refused as they were typed.
-        ours = [line for line in lines if re.search(rf'\busername="{re.escape(name)}"', line)]
+        # Keycloak names whoever was refused as they were typed, and by the id alone when a code was wrong.
+        known = [f'username="{name}"', f'userId="{self.people[name].uuid}"'] if name in self.people else [f'username="{name}"']
+        ours = [line for line in lines if any(re.search(rf"\b{re.escape(mark)}", line) for mark in known)]
         return {
             "accepted": sum('type="LOGIN"' in line for line in ours) + provider.count(f"accepted {name}"),
             "refused": sum('type="LOGIN_ERROR"' in line for line in ours) + provider.count(f"refused {name}"),

@@ -52,6 +52,7 @@ def user(person, federation):
         "username": person.name, "email": person.email, "emailVerified": True, "enabled": True,
         "firstName": person.name.capitalize(), "lastName": "Example",
         "requiredActions": [person.required_action] if person.required_action else [],
+        "id": person.uuid,
         "credentials": [],
     }
     if person.realm:

@@ -140,7 +140,7 @@ class Setup:
         self.say("all but Keycloak are ready")
         self.children.until("keycloak", keycloak.ready, 240)
         self.say("Keycloak is ready")
-        self.control = Control(self.children, self.gateways, envoy, ready).serve(HERE, control_port)
+        self.control = Control(self.children, self.people, self.gateways, envoy, ready).serve(HERE, control_port)
 
     def stop(self):
         self.children.stop_all()
