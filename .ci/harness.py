@@ -111,13 +111,20 @@ class Service:
             self.said()
             self.log.close()
             self.left = sorted(os.listdir(self.folder))
-            # What a killed step's own children still write would be left behind.
-            for _ in range(50):
-                shutil.rmtree(self.folder, ignore_errors=True)
-                if not os.path.exists(self.folder):
-                    break
-                time.sleep(0.1)
+            self.end_orphans()
+            shutil.rmtree(self.folder, ignore_errors=True)
         return self.process.returncode
+
+    def end_orphans(self):
+        """A killed sandbox cannot end its steps, and what they still write would be left behind."""
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if not os.readlink(f"/proc/{pid}/cwd").startswith(self.folder + "/"):
+                    continue
+                os.kill(int(pid), signal.SIGKILL)
+                until("the orphan is gone", lambda pid=pid: not os.path.exists(f"/proc/{pid}/cwd"), 10)
+            except OSError:
+                continue
 
     def flags(self, mlflow=True):
         """The flags by which a program reaches this sandbox."""
