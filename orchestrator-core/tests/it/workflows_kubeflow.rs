@@ -91,21 +91,30 @@ async fn a_model_is_trained_evaluated_and_deployed() {
     assert_eq!((trained.model_version, trained.metrics["rows"]), (Some(1), 2.0));
     assert_eq!(stage.status_in_mlflow(&trained).await, "Finished");
     let (url, sha) = (stage.repository.url(), &stage.repository.sha);
-    let request = EvaluateRequest::new(&url, sha, "mean", 1).dataset_version("v1");
-    let evaluated = stage
-        .orchestrator
-        .evaluate(request)
-        .await
-        .unwrap()
-        .wait()
-        .await
-        .unwrap();
-    assert_eq!(evaluated.state, RunState::Succeeded, "{evaluated:#?}");
     let gate = orchestrator_core::Gate::new("rows", orchestrator_core::GateDirection::Higher);
-    let request = DeployRequest::new(&url, sha, "mean", 1)
+    let evaluate = EvaluateRequest::new(&url, sha, "mean", 1).dataset_version("v1");
+    let deploy = DeployRequest::new(&url, sha, "mean", 1)
         .dataset_version("v1")
         .gate(gate.clone());
-    let deployed = stage.orchestrator.deploy(request).await.unwrap().wait().await.unwrap();
+    let refuse = DeployRequest::new(&url, sha, "mean", 1)
+        .dataset_version("v1")
+        .gate(gate.threshold(100.0));
+    // None of the three needs another's result, and the chain of steps is what takes the time of this test.
+    let (evaluated, deployed, refused) = tokio::join!(
+        async {
+            stage
+                .orchestrator
+                .evaluate(evaluate)
+                .await
+                .unwrap()
+                .wait()
+                .await
+                .unwrap()
+        },
+        async { stage.orchestrator.deploy(deploy).await.unwrap().wait().await.unwrap() },
+        async { stage.orchestrator.deploy(refuse).await.unwrap().wait().await.unwrap() },
+    );
+    assert_eq!(evaluated.state, RunState::Succeeded, "{evaluated:#?}");
     assert_eq!(deployed.state, RunState::Succeeded, "{deployed:#?}");
     let champion = stage
         .mlflow
@@ -115,10 +124,6 @@ async fn a_model_is_trained_evaluated_and_deployed() {
         .unwrap()
         .unwrap();
     assert_eq!(champion.version.get(), 1);
-    let request = DeployRequest::new(&url, sha, "mean", 1)
-        .dataset_version("v1")
-        .gate(gate.threshold(100.0));
-    let refused = stage.orchestrator.deploy(request).await.unwrap().wait().await.unwrap();
     assert_eq!(refused.state, RunState::Failed);
     let failure = refused.failure.clone().unwrap();
     assert_eq!(failure.step.as_deref(), Some("gate"));
