@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use crate::{
     http::WireProbe,
     trace::{TraceContext, Tracer},
     v1::V1,
+    version::ServerVersion,
 };
 
 /// Default limit of one call, repetitions included. A default server starts about five runs a second and lets the
@@ -39,8 +40,23 @@ pub(crate) struct Inner {
     pub(crate) timeout: Duration,
     pub(crate) settle_time: Duration,
     pub(crate) tracer: Option<Tracer>,
-    /// Ids, and names of the older API, of runs that are being created or whose creation stayed open.
+    /// Ids and unique names of what is being created or whose creation stayed open.
     pub(crate) submitted: Mutex<HashSet<String>>,
+    /// As far as it is known.
+    pub(crate) server: Mutex<Option<ServerVersion>>,
+}
+
+impl Inner {
+    pub(crate) fn server_version(&self) -> Option<ServerVersion> {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what the server says of its release. A build without a number changes nothing.
+    pub(crate) fn learn_version(&self, tag: Option<&str>) {
+        if let Some(version) = tag.and_then(|tag| tag.parse().ok()) {
+            *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
+        }
+    }
 }
 
 impl Client {
@@ -86,6 +102,7 @@ impl Client {
             timeout: DEFAULT_TIMEOUT,
             settle_time: DEFAULT_SETTLE_TIME,
             tracer: None,
+            server_version: None,
         })
     }
 
@@ -94,7 +111,14 @@ impl Client {
         &self.inner.base
     }
 
-    /// What the server says of itself. Needs no login at the API server itself.
+    /// The server's release: what the builder was told, or the latest that [`health`](Self::health) saw. Clones share
+    /// it.
+    pub fn server_version(&self) -> Option<ServerVersion> {
+        self.inner.server_version()
+    }
+
+    /// What the server says of itself. Needs no login at the API server itself. The client keeps its release from then
+    /// on, see [`Feature`](crate::Feature).
     ///
     /// # Errors
     ///
@@ -162,6 +186,7 @@ pub struct ClientBuilder {
     timeout: Duration,
     settle_time: Duration,
     tracer: Option<Tracer>,
+    server_version: Option<ServerVersion>,
 }
 
 impl ClientBuilder {
@@ -183,16 +208,23 @@ impl ClientBuilder {
 
     /// Limit of each call, repetitions included. Default: 60 seconds.
     ///
-    /// The creation of a run is not broken off at that time, but it is no longer waited for; see
+    /// A creation is not broken off at that time, but it is no longer waited for; see
     /// [`Runs::create`](crate::Runs::create).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long a run is looked for when the answer to its creation was lost. Default: 10 seconds.
+    /// How long what was to be made is looked for when the answer to its creation was lost. Default: 10 seconds.
     pub fn settle_time(mut self, settle_time: Duration) -> Self {
         self.settle_time = settle_time;
+        self
+    }
+
+    /// The server's release, so that what it does not know is refused before anything is sent; see
+    /// [`Feature`](crate::Feature). What [`Client::health`] sees replaces it.
+    pub fn server_version(mut self, version: ServerVersion) -> Self {
+        self.server_version = Some(version);
         self
     }
 
@@ -248,6 +280,7 @@ impl ClientBuilder {
                 settle_time: self.settle_time,
                 tracer: self.tracer,
                 submitted: Mutex::default(),
+                server: Mutex::new(self.server_version),
             }),
         })
     }

@@ -8,6 +8,8 @@ use url::Url;
 use crate::{
     error::{Error, Result},
     stream::FormFile,
+    v2,
+    version::Feature,
 };
 
 /// What kind of answer is due.
@@ -29,6 +31,8 @@ pub(crate) struct Call {
     /// A body that is sent in pieces instead.
     pub(crate) form: Option<FormFile>,
     pub(crate) accept: Accept,
+    /// What of it older servers do not know.
+    pub(crate) needs: Vec<Feature>,
 }
 
 impl Call {
@@ -46,7 +50,18 @@ impl Call {
             body: None,
             form: None,
             accept: Accept::Json,
+            needs: if path.starts_with(&v2::ROOT) {
+                vec![Feature::V2]
+            } else {
+                Vec::new()
+            },
         })
+    }
+
+    /// Says that older servers do not know what it asks for, if it does.
+    pub(crate) fn needs(mut self, feature: Feature, asked: bool) -> Self {
+        self.needs.extend(Some(feature).filter(|_| asked));
+        self
     }
 
     /// Adds a query parameter, unless it is empty.

@@ -4,7 +4,11 @@ use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use http::{Method, StatusCode};
 
-use crate::{ids::RunId, retry::is_user_fault};
+use crate::{
+    ids::RunId,
+    submit::{Resource, Submitted},
+    version::OlderServer,
+};
 
 /// Result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -18,9 +22,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// A value was refused before anything was sent. Correct the field.
     InvalidRequest(Box<InvalidRequest>),
+    /// The server is known to be too old for what was asked of it, so nothing was sent; see
+    /// [`Feature`](crate::Feature).
+    OlderServer(Box<OlderServer>),
     /// What was asked for does not exist.
     NotFound(Box<ErrorContext>),
-    /// The name is taken (experiments, pipelines, versions), or the id (runs).
+    /// The name is taken (experiments, pipelines, versions; whatever status the server says it with), or the id (runs).
     AlreadyExists(Box<ErrorContext>),
     /// The server refused a value.
     InvalidArgument(Box<ErrorContext>),
@@ -44,7 +51,8 @@ pub enum Error {
     Connect(Box<ErrorContext>),
     /// The connection broke after the request was sent.
     Interrupted(Box<ErrorContext>),
-    /// The server failed (500). It uses this for some faulty requests too, so the same call need not ever succeed.
+    /// The server failed (500). It answers some faulty requests so too; those that can be told by their text have the
+    /// variant of their fault, but the same call need not ever succeed.
     Server(Box<ErrorContext>),
     /// The server does not serve this operation: it is of another generation, or the base URL is wrong.
     Unsupported(Box<ErrorContext>),
@@ -66,26 +74,15 @@ pub enum Error {
         /// How the answer was lost.
         context: Box<ErrorContext>,
     },
-    /// As [`OutcomeUnknown`](Self::OutcomeUnknown), for a run submitted through `v1beta1`, where the server may have
-    /// ignored the id (KFP 1.8), so that the run can only be told by its name.
+    /// As [`OutcomeUnknown`](Self::OutcomeUnknown), for everything else that is made and can only be told by its name:
+    /// a run of `v1beta1`, where the server may have ignored the id (KFP 1.8), a recurring run, an experiment, a
+    /// pipeline, a version.
     NamedOutcomeUnknown {
         /// What was submitted.
-        run: Box<SubmittedRun>,
+        submitted: Box<Submitted>,
         /// How the answer was lost.
         context: Box<ErrorContext>,
     },
-}
-
-/// A run that was submitted through `v1beta1` and was not confirmed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SubmittedRun {
-    /// Name it was submitted under.
-    pub name: String,
-    /// Id it was submitted under; servers of KFP 1.8 ignore it and make their own.
-    pub run_id: RunId,
-    /// Whether the caller said that no other run has the name.
-    pub name_is_unique: bool,
 }
 
 /// A value that was refused before anything was sent.
@@ -208,7 +205,7 @@ impl Error {
     /// What happened on the wire; `None` if nothing was sent because a value was refused.
     pub fn context(&self) -> Option<&ErrorContext> {
         match self {
-            Self::InvalidRequest(_) => None,
+            Self::InvalidRequest(_) | Self::OlderServer(_) => None,
             Self::NotFound(context)
             | Self::AlreadyExists(context)
             | Self::InvalidArgument(context)
@@ -235,7 +232,7 @@ impl Error {
 
     pub(crate) fn context_mut(&mut self) -> Option<&mut ErrorContext> {
         match self {
-            Self::InvalidRequest(_) => None,
+            Self::InvalidRequest(_) | Self::OlderServer(_) => None,
             Self::NotFound(context)
             | Self::AlreadyExists(context)
             | Self::InvalidArgument(context)
@@ -272,12 +269,16 @@ impl Error {
 
     /// Name of the operation, e.g. `runs.create`.
     pub fn operation(&self) -> Option<&'static str> {
-        Some(self.context()?.operation)
+        match self {
+            Self::OlderServer(older) => Some(older.operation),
+            _ => Some(self.context()?.operation),
+        }
     }
 
     /// Whether the same call may succeed a little later without anything being changed.
     ///
-    /// Never true for a submitted run whose outcome is open: repeating that could start it twice.
+    /// Never true for a submitted run or recurring run whose outcome is open: repeating that could start it twice. What
+    /// has a name that the server keeps unique is made once however often it is tried.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::RateLimited(_)
@@ -285,11 +286,12 @@ impl Error {
             | Self::Timeout(_)
             | Self::Connect(_)
             | Self::Interrupted(_) => true,
-            // The server answers faulty requests with 500 too; of writes nobody can tell, of reads the text tells.
-            Self::Server(context) => {
-                let chain = context.chain.as_deref().unwrap_or_default();
-                context.method == Method::GET && ![&context.message, chain].into_iter().any(is_user_fault)
-            }
+            // Of a write nobody can tell how far it got.
+            Self::Server(context) => context.method == Method::GET,
+            Self::NamedOutcomeUnknown { submitted, .. } => matches!(
+                submitted.resource,
+                Resource::Experiment | Resource::Pipeline | Resource::PipelineVersion
+            ),
             _ => false,
         }
     }
@@ -310,6 +312,7 @@ impl Error {
     fn kind(&self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid request",
+            Self::OlderServer(_) => "the server is too old",
             Self::NotFound(_) => "not found",
             Self::AlreadyExists(_) => "already exists",
             Self::InvalidArgument(_) => "refused by the server",
@@ -339,6 +342,20 @@ impl fmt::Display for Error {
         if let Self::InvalidRequest(invalid) = self {
             return write!(f, "invalid request: {} must be {}", invalid.field, invalid.allowed);
         }
+        if let Self::OlderServer(older) = self {
+            let OlderServer {
+                operation,
+                feature,
+                server,
+            } = **older;
+            return write!(
+                f,
+                "{operation}: {}: {} needs KFP {} or later, and this is {server}",
+                self.kind(),
+                feature.name,
+                feature.since
+            );
+        }
         let Some(context) = self.context() else {
             return f.write_str(self.kind());
         };
@@ -346,9 +363,8 @@ impl fmt::Display for Error {
         if let Self::OutcomeUnknown { run_id, .. } = self {
             write!(f, ": run {run_id} was submitted and cannot be found")?;
         }
-        if let Self::NamedOutcomeUnknown { run, .. } = self {
-            let name = one_line(&run.name);
-            write!(f, ": run \"{name}\" ({}) was submitted and cannot be found", run.run_id)?;
+        if let Self::NamedOutcomeUnknown { submitted, .. } = self {
+            write!(f, ": {submitted} was submitted and cannot be found")?;
         }
         if !context.message.is_empty() {
             write!(f, ": {}", one_line(&context.message))?;

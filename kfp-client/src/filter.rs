@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 /// Conditions on a list, all of which must hold.
 ///
 /// Keys are the resource's field names (`display_name`, `state`, `storage_state`, `created_at`, ...; experiments,
-/// runs and pipelines have their own sets, see [`ListKeys`](crate::ListKeys); another key is refused). Text is compared by the
-/// server's database, which usually ignores case.
+/// runs and pipelines have their own sets, see [`ListKeys`](crate::ListKeys); another key is refused). Text is compared
+/// by the server's database, which usually ignores case.
 ///
 /// ```
 /// use kfp_client::Filter;
@@ -46,7 +46,7 @@ impl Filter {
         self.predicate("IS_SUBSTRING", key, "string_value", value.into().into())
     }
 
-    /// The field is one of these texts.
+    /// The field is one of these texts, of which there must be at least one.
     #[must_use]
     pub fn one_of(self, key: impl Into<String>, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let values: Vec<String> = values.into_iter().map(Into::into).collect();
@@ -65,13 +65,13 @@ impl Filter {
         self.predicate("LESS_THAN", key, "timestamp_value", time.to_string().into())
     }
 
-    /// The field is this 32-bit integer.
+    /// The field is this 32-bit integer; of a time, seconds since 1970.
     #[must_use]
     pub fn equals_int(self, key: impl Into<String>, value: i32) -> Self {
         self.predicate("EQUALS", key, "int_value", value.into())
     }
 
-    /// The field is this 64-bit integer.
+    /// The field is this 64-bit integer; of a time, seconds since 1970.
     #[must_use]
     pub fn equals_long(self, key: impl Into<String>, value: i64) -> Self {
         self.predicate("EQUALS", key, "long_value", value.to_string().into())

@@ -26,6 +26,7 @@ use crate::{
     error::{Error, ErrorContext, Result, Source, one_line},
     faults, retry,
     stream::FormFile,
+    version::OlderServer,
 };
 
 /// Larger answers are refused: a page of 200 runs with specifications of 1 MB each is the most that makes sense.
@@ -107,6 +108,7 @@ impl Inner {
     ///
     /// What is repeated says [`retry::RETRY_RULES`]. The call's span tells neither addresses nor bodies nor queries.
     pub(crate) async fn send(&self, call: &Call, limit: Duration, wire: &Arc<Wire>) -> Result<Reply> {
+        self.refuse_older(call)?;
         let span = tracing::info_span!(
             "kfp_call",
             "otel.name" = call.operation,
@@ -119,6 +121,21 @@ impl Inner {
         );
         let work = self.send_within(call, limit, wire, &span);
         work.instrument(span.clone()).await
+    }
+
+    /// Refuses what the server is known to be too old for.
+    pub(crate) fn refuse_older(&self, call: &Call) -> Result<()> {
+        let Some(server) = self.server_version() else {
+            return Ok(());
+        };
+        match call.needs.iter().find(|feature| server < feature.since) {
+            Some(feature) => Err(Error::OlderServer(Box::new(OlderServer {
+                operation: call.operation,
+                feature: *feature,
+                server,
+            }))),
+            None => Ok(()),
+        }
     }
 
     async fn send_within(&self, call: &Call, limit: Duration, wire: &Arc<Wire>, span: &Span) -> Result<Reply> {
@@ -387,13 +404,8 @@ pub(crate) fn check(call: &Call, reply: &Reply) -> Result<()> {
     if unknown_path {
         return Err(Error::Unsupported(context));
     }
-    let of_v1 = call.url.path().contains("/apis/v1beta1/");
-    let fault = if of_v1 && status == StatusCode::INTERNAL_SERVER_ERROR {
-        let chain = context.chain.as_deref().unwrap_or_default();
-        faults::recognise(&context.message).or_else(|| faults::recognise(chain))
-    } else {
-        None
-    };
+    let texts = [&*context.message, context.chain.as_deref().unwrap_or_default()];
+    let fault = faults::recognise(status, context.code, &texts);
     let variant = fault.unwrap_or_else(|| classify(context.code, status));
     Err(variant(context))
 }

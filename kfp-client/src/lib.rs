@@ -12,6 +12,7 @@ mod follow;
 mod http;
 mod ids;
 pub mod ir;
+mod list;
 mod message;
 mod page;
 mod retry;
@@ -23,12 +24,13 @@ pub mod testing;
 mod trace;
 pub mod v1;
 mod v2;
+mod version;
 mod wire;
 
 pub use crate::{
     client::{Client, ClientBuilder},
     config::{Config, TokenFile},
-    error::{Error, ErrorContext, InvalidRequest, Result, SubmittedRun},
+    error::{Error, ErrorContext, InvalidRequest, Result},
     filter::{
         Filter,
         keys::{FilterKey, KeyKind, ListKeys},
@@ -38,6 +40,7 @@ pub use crate::{
     page::Page,
     retry::{RETRY_RULES, RetryRule},
     status::Status,
+    submit::{Resource, Submitted},
     trace::TraceContext,
     v2::{
         artifacts::{ArtifactLocation, ArtifactSource, Artifacts},
@@ -69,4 +72,5 @@ pub use crate::{
             },
         },
     },
+    version::{Feature, OlderServer, ServerVersion},
 };

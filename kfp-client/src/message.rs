@@ -9,10 +9,11 @@ use crate::wire;
 pub(crate) trait Plain {}
 
 impl<T: Plain> Plain for Option<T> {}
-impl<T> Plain for Vec<T> {}
+impl<T: Plain> Plain for Vec<T> {}
 impl<K, V> Plain for std::collections::BTreeMap<K, V> {}
 impl Plain for String {}
 impl Plain for bool {}
+impl Plain for i32 {}
 impl Plain for u64 {}
 impl Plain for serde_json::Value {}
 impl Plain for serde_json::Map<String, serde_json::Value> {}
@@ -50,6 +51,27 @@ impl Field for Option<i64> {
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         wire::int64::serialize(self, serializer)
+    }
+}
+
+/// A 64-bit integer that is 0 when it is missing.
+impl Field for i64 {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(wire::int64::deserialize(deserializer)?.unwrap_or_default())
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Field for Vec<i64> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        wire::int64_list::deserialize(deserializer)
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        wire::int64_list::serialize(self, serializer)
     }
 }
 

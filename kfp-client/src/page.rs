@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result, one_line},
     faults,
     http::{classify, context},
+    list::ListRequest,
     status::Status,
     wire,
 };
@@ -28,6 +29,18 @@ pub struct Page<T> {
     pub next_page_token: Option<String>,
     /// Number of items on all pages together.
     pub total_size: u64,
+}
+
+impl<T> Page<T> {
+    /// The page with every item made into something else.
+    pub(crate) fn map<U>(self, make: impl FnMut(T) -> U) -> Page<U> {
+        Page {
+            items: self.items.into_iter().map(make).collect(),
+            broken: self.broken,
+            next_page_token: self.next_page_token,
+            total_size: self.total_size,
+        }
+    }
 }
 
 /// A resource that comes in lists.
@@ -97,59 +110,50 @@ fn item_error(call: &Call, id: &str, status: &Status) -> Error {
     context.status = Some(http::StatusCode::OK);
     context.code = Some(status.code);
     context.chain = Some(status.message.clone());
-    classify(Some(status.code), http::StatusCode::OK)(context)
+    let fault = Some(status).filter(|status| status.code == 13);
+    let fault = fault.and_then(|status| faults::of_item(&status.message));
+    fault.unwrap_or_else(|| classify(Some(status.code), http::StatusCode::OK))(context)
 }
 
 fn text_error(call: &Call, id: &str, text: &str) -> Error {
     let mut context = context(call, format!("{id}: {}", one_line(text)));
     context.status = Some(http::StatusCode::OK);
     context.chain = Some(text.to_owned());
-    faults::recognise(text).unwrap_or(Error::UnexpectedResponse)(context)
+    faults::of_item(text).unwrap_or(Error::UnexpectedResponse)(context)
 }
 
 /// All pages, fetched as they are needed. An item that could not be read is an error in its place; the stream goes on
 /// behind it. An error of the list itself ends the stream.
-pub(crate) fn all<T, F, Fut>(fetch: F) -> impl Stream<Item = Result<T>> + Send + 'static
+///
+/// `list` fetches one page by the handle of the resource.
+pub(crate) fn all<H, R, T, F, Fut>(handle: H, request: R, list: F) -> impl Stream<Item = Result<T>> + Send + 'static
 where
+    H: Clone + Send + Sync + 'static,
+    R: ListRequest,
     T: Send + 'static,
-    F: Fn(Option<String>) -> Fut + Send + Sync + 'static,
+    F: Fn(H, R) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Page<T>>> + Send,
 {
-    enum Next {
-        First,
-        Token(String),
-        End,
-    }
-    struct State<T, F> {
-        fetch: F,
-        ready: VecDeque<Result<T>>,
-        next: Next,
-    }
-    let state = State {
-        fetch,
-        ready: VecDeque::new(),
-        next: Next::First,
-    };
-    stream::unfold(state, |mut state| async move {
-        loop {
-            if let Some(item) = state.ready.pop_front() {
-                return Some((item, state));
-            }
-            let token = match std::mem::replace(&mut state.next, Next::End) {
-                Next::First => None,
-                Next::Token(token) => Some(token),
-                Next::End => return None,
-            };
-            match (state.fetch)(token.clone()).await {
-                Ok(page) => {
-                    state.ready.extend(page.items.into_iter().map(Ok));
-                    state.ready.extend(page.broken.into_iter().map(Err));
-                    // A token that comes back unchanged would go round for ever.
-                    let next = page.next_page_token.filter(|next| Some(next) != token.as_ref());
-                    state.next = next.map_or(Next::End, Next::Token);
+    let ready = VecDeque::new();
+    stream::unfold(
+        (handle, list, Some(request), ready),
+        |(handle, list, mut next, mut ready)| async move {
+            loop {
+                if let Some(item) = ready.pop_front() {
+                    return Some((item, (handle, list, next, ready)));
                 }
-                Err(error) => return Some((Err(error), state)),
+                let request = next.take()?;
+                match list(handle.clone(), request.clone()).await {
+                    Ok(page) => {
+                        ready.extend(page.items.into_iter().map(Ok));
+                        ready.extend(page.broken.into_iter().map(Err));
+                        // A token that comes back unchanged would go round for ever.
+                        let token = page.next_page_token.filter(|token| *token != request.page_token());
+                        next = token.map(|token| request.at(token));
+                    }
+                    Err(error) => return Some((Err(error), (handle, list, None, ready))),
+                }
             }
-        }
-    })
+        },
+    )
 }

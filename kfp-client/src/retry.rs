@@ -71,7 +71,7 @@ pub const RETRY_RULES: &[RetryRule] = &[
         fault: "500 of the server",
         reads: false,
         writes: false,
-        reason: "the server answers faulty requests so: empty names, unknown pipelines, tokens of another list",
+        reason: "the server answers faulty requests so, and not all of them can be told by their text",
         matches: |error| matches!(error, Error::Server(context) if context.code().is_some()),
     },
     RetryRule {
@@ -93,31 +93,6 @@ pub(crate) fn again(error: &Error, method: &Method) -> bool {
             rule.writes
         }
     })
-}
-
-/// Parts of the texts of 500s that a faulty request causes (measured on KFP 1.8 to 2.17). Later the same request fails
-/// in the same way.
-const USER_FAULTS: &[&str] = &[
-    "Invalid input error",
-    "InvalidInputError",
-    "ResourceNotFoundError",
-    "Already exist error",
-    "unknown template format",
-    "error fetching manifest",
-    "Duplicate entry",
-    "Data too long for column",
-    "Incorrect string value",
-    "Unknown column",
-    "You have an error in your SQL syntax",
-    "unknown component implementation",
-    "with an empty pipeline ID",
-    // 1.8 has no 401.
-    "Unauthenticated",
-];
-
-/// Whether the text of a 500 says that the request was at fault.
-pub(crate) fn is_user_fault(text: &str) -> bool {
-    USER_FAULTS.iter().any(|part| text.contains(part))
 }
 
 #[cfg(test)]

@@ -1,34 +1,17 @@
 //! The error object inside resources and answers.
 
-use serde::{Deserialize, Serialize};
+use crate::message::message;
 
-use crate::wire;
-
-/// A `google.rpc.Status`: how the server writes an error into a resource.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Status {
-    /// gRPC code; 0 means no error.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub code: i32,
-    /// The whole text, with every layer it went through.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub message: String,
-    /// Further objects, as the server wrote them.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    pub details: Vec<serde_json::Value>,
+message! {
+    /// A `google.rpc.Status`: how the server writes an error into a resource.
+    pub struct Status {
+        /// gRPC code; 0 means no error.
+        code: i32,
+        /// The whole text, with every layer it went through.
+        message: String,
+        /// Further objects, as the server wrote them.
+        details: Vec<serde_json::Value>,
+    }
 }
 
 impl Status {

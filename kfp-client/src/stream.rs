@@ -30,6 +30,7 @@ impl Inner {
     /// Sends a call once and gives its answer in pieces as they come. Errors that come with a status are returned, not
     /// streamed.
     pub(crate) async fn pieces(&self, call: Call) -> Result<Pieces> {
+        self.refuse_older(&call)?;
         let head = tokio::time::timeout(self.timeout, self.head(&call, &Arc::default())).await;
         let response = head.map_err(|_| Error::Timeout(context(&call, "no answer")))??;
         let reply = Reply {

@@ -123,21 +123,6 @@ pub(crate) mod int64 {
     }
 }
 
-/// A 64-bit integer that is 0 when it is missing.
-pub(crate) mod int64_or_zero {
-    use super::{Deserialize, Deserializer, Int64, Serializer};
-
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
-    pub(crate) fn serialize<S: Serializer>(value: &i64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-        let value = Option::<Int64>::deserialize(deserializer)?.map(Int64::value);
-        Ok(value.transpose()?.unwrap_or_default())
-    }
-}
-
 /// Lists of 64-bit integers.
 pub(crate) mod int64_list {
     use super::{Deserialize, Deserializer, Int64, Serializer};

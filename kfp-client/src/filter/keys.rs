@@ -1,11 +1,15 @@
-//! Which fields the lists of `v2beta1` can be filtered and sorted by, as data.
+//! Which fields lists can be filtered and sorted by, as data.
 //!
-//! The server refuses other fields, but takes values of the wrong kind and compares nonsense (KFP 2.17).
+//! The server refuses other fields, but takes values of the wrong kind and compares nonsense (KFP 2.17). From KFP 2.0
+//! on both versions of the API take the same fields; 1.8 knows some of them.
 
 use serde_json::Value;
 
 use super::Filter;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    version::Feature,
+};
 
 /// What values of a field are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +18,10 @@ pub enum KeyKind {
     /// Text: [`equals`](Filter::equals), [`not_equals`](Filter::not_equals), [`contains`](Filter::contains) and
     /// [`one_of`](Filter::one_of).
     Text,
-    /// Times: [`since`](Filter::since) and [`before`](Filter::before).
+    /// Times: [`since`](Filter::since), [`after`](Filter::after), [`before`](Filter::before) and
+    /// [`until`](Filter::until); or whole seconds since 1970, as they are stored: [`equals_int`](Filter::equals_int),
+    /// [`equals_long`](Filter::equals_long), [`one_of_ints`](Filter::one_of_ints) and
+    /// [`one_of_longs`](Filter::one_of_longs).
     Time,
 }
 
@@ -28,6 +35,37 @@ pub struct FilterKey {
     pub kind: KeyKind,
     /// Whether the list can be sorted by it.
     pub sortable: bool,
+    /// Whether KFP 1.8 knows it.
+    pub of_1_8: bool,
+    /// What only newer servers know it by; `None` if every server of KFP 2 does.
+    pub needs: Option<Feature>,
+}
+
+impl FilterKey {
+    const fn new(name: &'static str, kind: KeyKind) -> Self {
+        Self {
+            name,
+            kind,
+            sortable: true,
+            of_1_8: false,
+            needs: None,
+        }
+    }
+
+    const fn of_1_8(mut self) -> Self {
+        self.of_1_8 = true;
+        self
+    }
+
+    const fn unsorted(mut self) -> Self {
+        self.sortable = false;
+        self
+    }
+
+    const fn needs(mut self, feature: Feature) -> Self {
+        self.needs = Some(feature);
+        self
+    }
 }
 
 /// What one list can be filtered and sorted by.
@@ -52,27 +90,11 @@ pub struct ListKeys {
 }
 
 const fn text(name: &'static str) -> FilterKey {
-    FilterKey {
-        name,
-        kind: KeyKind::Text,
-        sortable: true,
-    }
+    FilterKey::new(name, KeyKind::Text)
 }
 
 const fn time(name: &'static str) -> FilterKey {
-    FilterKey {
-        name,
-        kind: KeyKind::Time,
-        sortable: true,
-    }
-}
-
-const fn unsorted(name: &'static str) -> FilterKey {
-    FilterKey {
-        name,
-        kind: KeyKind::Text,
-        sortable: false,
-    }
+    FilterKey::new(name, KeyKind::Time)
 }
 
 impl ListKeys {
@@ -80,23 +102,22 @@ impl ListKeys {
     pub const RUNS: Self = Self {
         keys: &[
             text("run_id"),
-            text("id"),
+            text("id").of_1_8(),
             text("display_name"),
-            text("name"),
-            time("created_at"),
-            time("finished_at"),
-            time("scheduled_at"),
-            text("description"),
-            text("storage_state"),
-            text("status"),
+            text("name").of_1_8(),
+            time("created_at").of_1_8(),
+            time("finished_at").of_1_8(),
+            time("scheduled_at").of_1_8(),
+            text("description").of_1_8(),
+            text("storage_state").of_1_8(),
+            text("status").of_1_8(),
             text("state"),
             text("namespace"),
             text("runtime_details"),
-            unsorted("experiment_id"),
-            unsorted("state_history"),
-            unsorted("recurring_run_id"),
-            // Servers later than 2.17.0 only; those before refuse it themselves.
-            unsorted("pipeline_id"),
+            text("experiment_id").unsorted(),
+            text("state_history").unsorted(),
+            text("recurring_run_id").unsorted(),
+            text("pipeline_id").unsorted().needs(Feature::RUN_PIPELINE_KEY),
         ],
         tags: false,
         metrics: true,
@@ -106,12 +127,12 @@ impl ListKeys {
     pub const RECURRING_RUNS: Self = Self {
         keys: &[
             text("recurring_run_id"),
-            text("id"),
+            text("id").of_1_8(),
             text("display_name"),
-            text("name"),
-            time("created_at"),
-            time("updated_at"),
-            text("description"),
+            text("name").of_1_8(),
+            time("created_at").of_1_8(),
+            time("updated_at").of_1_8(),
+            text("description").of_1_8(),
         ],
         tags: false,
         metrics: false,
@@ -121,14 +142,14 @@ impl ListKeys {
     pub const EXPERIMENTS: Self = Self {
         keys: &[
             text("experiment_id"),
-            text("id"),
+            text("id").of_1_8(),
             text("display_name"),
-            text("name"),
-            time("created_at"),
-            time("last_run_created_at"),
-            text("description"),
+            text("name").of_1_8(),
+            time("created_at").of_1_8(),
+            time("last_run_created_at").needs(Feature::LAST_RUN_KEY),
+            text("description").of_1_8(),
             text("namespace"),
-            text("storage_state"),
+            text("storage_state").of_1_8(),
         ],
         tags: false,
         metrics: false,
@@ -138,11 +159,11 @@ impl ListKeys {
     pub const PIPELINES: Self = Self {
         keys: &[
             text("pipeline_id"),
-            text("id"),
-            text("name"),
+            text("id").of_1_8(),
+            text("name").of_1_8(),
             text("display_name"),
-            time("created_at"),
-            text("description"),
+            time("created_at").of_1_8(),
+            text("description").of_1_8(),
             text("namespace"),
         ],
         tags: true,
@@ -153,12 +174,12 @@ impl ListKeys {
     pub const PIPELINE_VERSIONS: Self = Self {
         keys: &[
             text("pipeline_version_id"),
-            text("id"),
-            text("name"),
+            text("id").of_1_8(),
+            text("name").of_1_8(),
             text("display_name"),
-            time("created_at"),
-            text("description"),
-            text("status"),
+            time("created_at").of_1_8(),
+            text("description").of_1_8(),
+            text("status").of_1_8(),
         ],
         tags: true,
         metrics: false,
@@ -167,11 +188,11 @@ impl ListKeys {
     /// The fields of the list that is asked for by an operation of this name.
     pub(crate) fn of(operation: &str) -> Option<Self> {
         Some(match operation {
-            "runs.list" => Self::RUNS,
-            "recurring_runs.list" => Self::RECURRING_RUNS,
-            "experiments.list" => Self::EXPERIMENTS,
-            "pipelines.list" => Self::PIPELINES,
-            "pipelines.list_versions" => Self::PIPELINE_VERSIONS,
+            "runs.list" | "v1.runs.list" => Self::RUNS,
+            "recurring_runs.list" | "v1.jobs.list" => Self::RECURRING_RUNS,
+            "experiments.list" | "v1.experiments.list" => Self::EXPERIMENTS,
+            "pipelines.list" | "v1.pipelines.list" => Self::PIPELINES,
+            "pipelines.list_versions" | "v1.pipeline_versions.list" => Self::PIPELINE_VERSIONS,
             _ => return None,
         })
     }
@@ -189,11 +210,39 @@ impl ListKeys {
         self.order(sort_by)
     }
 
+    /// What of a filter and an order only newer servers know.
+    pub(crate) fn needs(&self, filter: &Filter, sort_by: &str, of_v1: bool) -> Vec<Feature> {
+        let sorted = sort_by
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let filtered = filter
+            .predicates
+            .iter()
+            .filter_map(|predicate| predicate.get("key")?.as_str());
+        let mut needs = Vec::new();
+        for name in filtered.chain([sorted.as_str()]) {
+            let key = self.keys.iter().find(|key| key.name == name);
+            needs.extend(key.and_then(|key| key.needs));
+            needs.extend(key.filter(|key| of_v1 && !key.of_1_8).map(|_| Feature::V1_NEWER_KEYS));
+            needs.extend(Some(Feature::TAG_KEYS).filter(|_| self.tags && name.starts_with("tags.")));
+        }
+        needs
+    }
+
     fn predicate(&self, predicate: &Value) -> Result<()> {
         let part = |name| predicate.get(name).and_then(Value::as_str).unwrap_or_default();
+        let has = |names: [&str; 2]| names.iter().any(|name| predicate.get(*name).is_some());
         let (name, operation) = (part("key"), part("operation"));
-        let is_time = predicate.get("timestamp_value").is_some();
-        let is_text = predicate.get("string_value").is_some() || predicate.get("string_values").is_some();
+        let is_number = has(["int_value", "long_value"]) || has(["int_values", "long_values"]);
+        let is_time = is_number || predicate.get("timestamp_value").is_some();
+        let is_text = has(["string_value", "string_values"]);
+        let lists = ["string_values", "int_values", "long_values"].into_iter();
+        let mut lists = lists.filter_map(|list| predicate.get(list)?.get("values")?.as_array());
+        if lists.any(Vec::is_empty) {
+            return Err(Error::invalid(format!("filter on {name}"), "one of at least one value"));
+        }
         if self.tags && name.strip_prefix("tags.").is_some_and(|tag| !tag.is_empty()) {
             return if operation == "EQUALS" && is_text {
                 Ok(())
@@ -209,7 +258,11 @@ impl ListKeys {
                 is_text,
                 "a comparison with text: `equals`, `not_equals`, `contains` or `one_of`",
             ),
-            KeyKind::Time => (is_time, "a comparison with a time: `since` or `before`"),
+            KeyKind::Time => (
+                is_time,
+                "a comparison with a time (`since`, `after`, `before`, `until`), or with seconds since 1970 \
+                 (`equals_long` and the like)",
+            ),
         };
         if fits {
             Ok(())
@@ -270,6 +323,12 @@ mod tests {
             for key in keys.keys {
                 let texts = Filter::new().contains(key.name, "x").one_of(key.name, ["x"]);
                 let times = Filter::new().since(key.name, time).before(key.name, time);
+                let times = times
+                    .after(key.name, time)
+                    .until(key.name, time)
+                    .equals_int(key.name, 1);
+                let times = times.equals_long(key.name, 1).one_of_ints(key.name, [1, 2]);
+                let times = times.one_of_longs(key.name, [1]);
                 assert_eq!(keys.check(&texts, "").is_ok(), key.kind == KeyKind::Text, "{key:?}");
                 assert_eq!(keys.check(&times, "").is_ok(), key.kind == KeyKind::Time, "{key:?}");
                 assert_eq!(keys.check(&Filter::new(), key.name).is_ok(), key.sortable, "{key:?}");
@@ -303,6 +362,45 @@ mod tests {
         }
         assert!(ListKeys::RUNS.check(&Filter::new(), "Metric:accuracy DESC").is_ok());
         assert!(ListKeys::PIPELINES.check(&Filter::new(), "metric:accuracy").is_err());
+    }
+
+    #[test]
+    fn a_list_of_no_values_is_refused() {
+        // The server writes `IN ()`, which its database does not understand.
+        let none: [&str; 0] = [];
+        for filter in [
+            Filter::new().one_of("name", none),
+            Filter::new().one_of_ints("created_at", []),
+            Filter::new().one_of_longs("created_at", []),
+        ] {
+            let text = ListKeys::RUNS.check(&filter, "").unwrap_err().to_string();
+            assert!(text.contains("at least one value"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_newer_servers_know_is_told() {
+        let names = |keys: ListKeys, filter: Filter, sort_by: &str, of_v1: bool| -> Vec<&str> {
+            let needs = keys.needs(&filter, sort_by, of_v1);
+            needs.into_iter().map(|feature| feature.name).collect()
+        };
+        let tagged = Filter::new().equals("tags.team", "a");
+        assert_eq!(
+            names(ListKeys::PIPELINES, tagged, "", false),
+            ["pipelines.list: tags.NAME"]
+        );
+        let newer = ["v1beta1: filter and order by names of v2beta1"];
+        let state = || Filter::new().equals("state", "RUNNING");
+        assert_eq!(names(ListKeys::RUNS, state(), "", true), newer);
+        assert_eq!(names(ListKeys::RUNS, Filter::new(), "Run_ID desc", true), newer);
+        assert!(names(ListKeys::RUNS, state(), "run_id", false).is_empty());
+        let old = Filter::new().equals("status", "Running").equals("name", "x");
+        assert!(names(ListKeys::RUNS, old, "metric:accuracy", true).is_empty());
+        let last = ["experiments.list: last_run_created_at"];
+        assert_eq!(
+            names(ListKeys::EXPERIMENTS, Filter::new(), "last_run_created_at", false),
+            last
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Following runs to their end: one by its id, thousands by lists.
+//! Following runs to their end: one by its id, thousands by lists, through either version of the API.
 
+mod followed;
 mod pace;
 mod track;
 mod wait;

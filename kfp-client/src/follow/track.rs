@@ -8,17 +8,21 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::followed::{Followed, TaskState};
 use crate::{
+    endpoint::path_id,
     ids::RunId,
-    v2::runs::model::{Run, RunOutcome, RuntimeState, TaskDetail},
+    v2::runs::model::{Run, RunOutcome, RuntimeState},
 };
 
 /// News of a run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct RunChange {
-    /// The run as the server reported it.
-    pub run: Run,
+pub struct RunChange<R = Run> {
+    /// The run as the server reported it. Of `v1beta1` its workflow is there only if the server was asked for it.
+    pub run: R,
+    /// Its state, of `v1beta1` in the words of the newer API.
+    pub state: RuntimeState,
     /// State it had before; `None` if it had not been seen.
     pub previous: Option<RuntimeState>,
     /// How it stands. Tells a run that was terminated from one that failed, also where only the states seen on the
@@ -28,7 +32,8 @@ pub struct RunChange {
     pub ended: bool,
     /// Whether it had ended before and was retried.
     pub revived: bool,
-    /// The tasks that changed; all of them when the run is first seen.
+    /// The tasks that changed; all of them when they are first seen. Through `v1beta1` they are the nodes of the
+    /// workflow, without those that only hold others together.
     pub tasks: Vec<TaskChange>,
 }
 
@@ -55,6 +60,8 @@ struct Live {
     seen_in: u64,
     /// When its state became final while its tasks had not.
     settling: Option<Duration>,
+    /// Round in which its tasks were last asked for by themselves.
+    looked: u64,
     /// Tasks by a digest of their id, sorted.
     tasks: Vec<(u64, RuntimeState)>,
 }
@@ -130,52 +137,96 @@ impl Tracker {
         self.live.contains_key(id)
     }
 
+    /// Forgets a run that is gone for sure; `false` if it had been forgotten.
+    pub(super) fn forget(&mut self, id: &RunId) -> bool {
+        self.live.remove(id).is_some()
+    }
+
+    /// Whether more has to be known of a run than a list says before it is told: it has ended, and whether it was
+    /// terminated, or what became of its tasks, is not known.
+    pub(super) fn wants_detail(&mut self, run: &impl Followed) -> bool {
+        let state = run.state();
+        if !state.is_final() || self.is_told(run, &state) || !self.is_asked_for(run.id()) || !is_reachable(run.id()) {
+            return false;
+        }
+        let live = self.live.get_mut(run.id());
+        let wanted = match &live {
+            Some(live) => !live.tasks.is_empty() || (state == RuntimeState::Failed && !live.canceling),
+            None => state == RuntimeState::Failed,
+        };
+        if let Some(live) = live.filter(|_| wanted) {
+            live.seen_in = self.round;
+        }
+        wanted
+    }
+
+    /// Runs that have not ended whose tasks were not asked for the longest, at most so many.
+    pub(super) fn stalest(&mut self, most: usize) -> Vec<RunId> {
+        let live = self.live.iter_mut();
+        let mut all: Vec<_> = live
+            .filter(|(id, live)| live.state.is_some() && is_reachable(id))
+            .collect();
+        all.sort_by_key(|(_, live)| live.looked);
+        let round = self.round;
+        let chosen = all.into_iter().take(most).map(|(id, live)| {
+            live.looked = round;
+            id.clone()
+        });
+        chosen.collect()
+    }
+
     /// Notes the end of a run that is no news.
-    pub(super) fn known_end(&mut self, run: &Run) {
+    pub(super) fn known_end(&mut self, run: &impl Followed) {
         self.note(run);
         self.remember(run);
     }
 
-    fn note(&mut self, run: &Run) {
-        self.newest = self.newest.max(run.created_at).max(run.finished_at);
+    fn note(&mut self, run: &impl Followed) {
+        self.newest = self.newest.max(run.created_at()).max(run.finished_at());
+    }
+
+    fn is_asked_for(&self, id: &RunId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(id))
+    }
+
+    fn is_told(&self, run: &impl Followed, state: &RuntimeState) -> bool {
+        let before = self.ended.get(run.id());
+        let told = before.is_some_and(|ended| ended.state == *state && ended.finished_at == run.finished_at());
+        told && !self.live.contains_key(run.id())
     }
 
     /// Takes in what the server says of a run; `None` if it is no news.
-    pub(super) fn observe(&mut self, run: Run, now: Duration) -> Option<RunChange> {
+    pub(super) fn observe<R: Followed>(&mut self, run: R, now: Duration) -> Option<RunChange<R>> {
         self.note(&run);
-        if self.only.as_ref().is_some_and(|only| !only.contains(&run.run_id)) {
+        let state = run.state();
+        if !self.is_asked_for(run.id()) || self.is_told(&run, &state) {
             return None;
         }
-        let state = run.state.clone().unwrap_or(RuntimeState::Unspecified);
-        let before = self.ended.get(&run.run_id);
-        let told = before.is_some_and(|ended| ended.state == state && ended.finished_at == run.finished_at);
-        if told && !self.live.contains_key(&run.run_id) {
-            return None;
-        }
-        let ended_before = before.map(|ended| ended.state.clone());
-        let live = self.live.entry(run.run_id.clone()).or_default();
+        let ended_before = self.ended.get(run.id()).map(|ended| ended.state.clone());
+        let live = self.live.entry(run.id().clone()).or_default();
         live.seen_in = self.round;
         let previous = live.state.clone().or_else(|| ended_before.clone());
         let revived = !state.is_final() && previous.as_ref().is_some_and(RuntimeState::is_final);
-        let tasks = live.compare(&run.run_details.task_details);
+        let tasks = run.tasks().map(|tasks| live.compare(&tasks)).unwrap_or_default();
         // A retry begins anew; until then a termination is remembered, since the history gets it late.
         live.canceling = state == RuntimeState::Canceling || (live.canceling && state.is_final());
-        let outcome = outcome(&run, live.canceling);
+        let outcome = run.outcome_after(live.canceling);
         let ended = state.is_final() && live.settled(&run, now, self.settle);
         let changed = previous.as_ref() != Some(&state) || live.state.is_none();
         live.state = Some(state.clone());
         if !state.is_final() {
             live.settling = None;
-            self.ended.remove(&run.run_id);
+            self.ended.remove(run.id());
         }
         if ended {
-            self.live.remove(&run.run_id);
+            self.live.remove(run.id());
             self.remember(&run);
         } else if !changed && tasks.is_empty() {
             return None;
         }
         Some(RunChange {
             run,
+            state,
             previous,
             outcome,
             ended,
@@ -184,13 +235,13 @@ impl Tracker {
         })
     }
 
-    fn remember(&mut self, run: &Run) {
+    fn remember(&mut self, run: &impl Followed) {
         let ended = Ended {
-            state: run.state.clone().unwrap_or(RuntimeState::Unspecified),
-            finished_at: run.finished_at,
+            state: run.state(),
+            finished_at: run.finished_at(),
         };
-        if self.ended.insert(run.run_id.clone(), ended).is_none() {
-            self.order.push_back(run.run_id.clone());
+        if self.ended.insert(run.id().clone(), ended).is_none() {
+            self.order.push_back(run.id().clone());
         }
         // The order also holds runs that came back to life and were taken out of the table.
         while self.order.len() > self.remember {
@@ -204,25 +255,25 @@ impl Tracker {
 impl Live {
     /// Whether nothing more is to come of a run whose state is final. Tasks are written after the run's state (KFP
     /// 2.17), so those in progress get some time to follow.
-    fn settled(&mut self, run: &Run, now: Duration, settle: Duration) -> bool {
+    fn settled(&mut self, run: &impl Followed, now: Duration, settle: Duration) -> bool {
         let since = *self.settling.get_or_insert(now);
-        tasks_are_final(run) || now.saturating_sub(since) >= settle
+        run.tasks_are_final() || now.saturating_sub(since) >= settle
     }
 
     /// The tasks that differ from those remembered, which they replace.
-    fn compare(&mut self, tasks: &[TaskDetail]) -> Vec<TaskChange> {
+    fn compare(&mut self, tasks: &[TaskState<'_>]) -> Vec<TaskChange> {
         let mut now = Vec::with_capacity(tasks.len());
         let mut changes = Vec::new();
         for task in tasks {
-            let state = task.state.clone().unwrap_or(RuntimeState::Unspecified);
+            let state = task.state.clone();
             let digest = digest(task);
             let place = self.tasks.binary_search_by_key(&digest, |(digest, _)| *digest);
             let previous = place.ok().and_then(|place| self.tasks.get(place));
             let previous = previous.map(|(_, state)| state.clone());
             if previous.as_ref() != Some(&state) {
                 changes.push(TaskChange {
-                    task_id: task.task_id.clone(),
-                    display_name: task.display_name.clone(),
+                    task_id: task.id.to_string(),
+                    display_name: task.name.to_string(),
                     previous,
                     state: state.clone(),
                 });
@@ -235,27 +286,14 @@ impl Live {
     }
 }
 
-/// Whether every task of the run has ended.
-pub(super) fn tasks_are_final(run: &Run) -> bool {
-    let mut states = run
-        .run_details
-        .task_details
-        .iter()
-        .filter_map(|task| task.state.as_ref());
-    states.all(RuntimeState::is_final)
+/// Whether the run can be asked for by its id. Servers take ids that no path can hold.
+fn is_reachable(id: &RunId) -> bool {
+    path_id("run_id", id.as_str()).is_ok()
 }
 
-/// How the run stands, for one who may have seen it being terminated.
-pub(super) fn outcome(run: &Run, canceling: bool) -> RunOutcome {
-    match run.outcome() {
-        RunOutcome::Failed if canceling => RunOutcome::Cancelled,
-        outcome => outcome,
-    }
-}
-
-fn digest(task: &TaskDetail) -> u64 {
+fn digest(task: &TaskState<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let names = [&task.task_id, &task.pod_name, &task.display_name];
+    let names = [&task.id, &task.pod, &task.name];
     names.into_iter().find(|name| !name.is_empty()).hash(&mut hasher);
     hasher.finish()
 }

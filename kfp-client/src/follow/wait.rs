@@ -3,15 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Pacer, TokioPacer, out_of_time,
+    Pacer, TokioPacer,
+    followed::{Feed, Followed},
+    out_of_time,
     pace::Patience,
-    track::{outcome, tasks_are_final},
 };
 use crate::{
     endpoint::path_id,
     error::Result,
     http::decode,
     ids::RunId,
+    v1,
     v2::runs::{
         Runs,
         model::{Run, RunOutcome, RuntimeState},
@@ -23,7 +25,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
 const DEFAULT_SETTLE: Duration = Duration::from_secs(10);
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(300);
 
-/// How to wait for a run; see [`Runs::wait`].
+/// How to wait for a run; see [`Runs::wait`] and [`v1::Runs::wait`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Wait {
@@ -88,9 +90,9 @@ impl Wait {
 /// A run that has ended.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Finished {
+pub struct Finished<R = Run> {
     /// The run as it was reported last.
-    pub run: Run,
+    pub run: R,
     /// How it ended; never [`RunOutcome::Unfinished`].
     pub outcome: RunOutcome,
 }
@@ -120,62 +122,81 @@ impl Runs {
     /// [`Error::Timeout`](crate::Error::Timeout) when the time is up, [`Error::NotFound`](crate::Error::NotFound) if
     /// there is no such run (any more), otherwise the fault that did not pass.
     pub async fn wait(&self, id: &RunId, wait: Wait) -> Result<Finished> {
-        let Wait {
-            timeout,
-            intervals: (first, longest),
-            settle,
-            patience,
-            pacer,
-        } = wait;
-        let id = path_id("run_id", id.as_str())?;
-        let call = self.call("runs.wait", http::Method::GET, Some(id))?;
-        let deadline = timeout.map(|timeout| pacer.now() + timeout);
-        let mut patience = Patience::new(patience);
-        let mut interval = first;
-        let mut canceling = false;
-        let mut settling = None;
-        let mut last = None;
-        loop {
-            let left = deadline.map(|deadline| deadline.saturating_sub(pacer.now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                let state = last.map_or_else(|| "unknown".to_owned(), |state: RuntimeState| state.to_string());
-                let message = format!("the time is up, and the state of run {id} is {state}");
-                return Err(out_of_time(&call, message));
-            }
-            let own = self.client.inner.timeout;
-            let limit = left.map_or(own, |left| left.min(own));
-            let answer = self.client.inner.send(&call, limit, &Arc::default()).await;
-            let answer: Result<Run> = answer.and_then(|reply| decode(&call, &reply));
-            let pause = match answer {
-                Ok(run) => {
-                    patience.restore();
-                    let state = run.state.clone().unwrap_or(RuntimeState::Unspecified);
-                    canceling = state == RuntimeState::Canceling || (canceling && state.is_final());
-                    let now = pacer.now();
-                    if state.is_final() {
-                        let since = *settling.get_or_insert(now);
-                        if tasks_are_final(&run) || now.saturating_sub(since) >= settle {
-                            let outcome = outcome(&run, canceling);
-                            return Ok(Finished { run, outcome });
-                        }
-                        last = Some(state);
-                        first.min((since + settle).saturating_sub(now))
-                    } else {
-                        settling = None;
-                        last = Some(state);
-                        let pause = interval;
-                        interval = interval.mul_f64(1.5).min(longest);
-                        pause
-                    }
-                }
-                Err(error) => {
-                    let borne = patience.bear(error, pacer.now())?;
-                    tracing::debug!(run_id = id, error = %borne.error, "bearing with a fault");
-                    borne.pause
-                }
-            };
-            let left = deadline.map(|deadline| deadline.saturating_sub(pacer.now()));
-            pacer.pause(left.map_or(pause, |left| left.min(pause))).await;
+        until_ended(self, "runs.wait", id, wait).await
+    }
+}
+
+impl v1::Runs {
+    /// Waits until a run has ended; the same as [`Runs::wait`](crate::Runs::wait) of the newer API, with the run and
+    /// its workflow.
+    ///
+    /// A run that was terminated ends as [`RunOutcome::Cancelled`]: its workflow tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`](crate::Error::Timeout) when the time is up, [`Error::NotFound`](crate::Error::NotFound) if
+    /// there is no such run (any more), otherwise the fault that did not pass.
+    pub async fn wait(&self, id: &RunId, wait: Wait) -> Result<Finished<v1::RunDetail>> {
+        until_ended(self, "v1.runs.wait", id, wait).await
+    }
+}
+
+async fn until_ended<F: Feed>(feed: &F, operation: &'static str, id: &RunId, wait: Wait) -> Result<Finished<F::Run>> {
+    let Wait {
+        timeout,
+        intervals: (first, longest),
+        settle,
+        patience,
+        pacer,
+    } = wait;
+    let id = path_id("run_id", id.as_str())?;
+    let call = feed.call(operation, Some(id))?;
+    let inner = &feed.client().inner;
+    let deadline = timeout.map(|timeout| pacer.now() + timeout);
+    let mut patience = Patience::new(patience);
+    let mut interval = first;
+    let mut canceling = false;
+    let mut settling = None;
+    let mut last = None;
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_sub(pacer.now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            let state = last.map_or_else(|| "unknown".to_owned(), |state: RuntimeState| state.to_string());
+            let message = format!("the time is up, and the state of run {id} is {state}");
+            return Err(out_of_time(&call, message));
         }
+        let limit = left.map_or(inner.timeout, |left| left.min(inner.timeout));
+        let answer = inner.send(&call, limit, &Arc::default()).await;
+        let answer: Result<F::Run> = answer.and_then(|reply| decode(&call, &reply));
+        let pause = match answer {
+            Ok(run) => {
+                patience.restore();
+                let state = run.state();
+                canceling = state == RuntimeState::Canceling || (canceling && state.is_final());
+                let now = pacer.now();
+                if state.is_final() {
+                    let since = *settling.get_or_insert(now);
+                    if run.tasks_are_final() || now.saturating_sub(since) >= settle {
+                        let outcome = run.outcome_after(canceling);
+                        return Ok(Finished { run, outcome });
+                    }
+                    last = Some(state);
+                    first.min((since + settle).saturating_sub(now))
+                } else {
+                    settling = None;
+                    last = Some(state);
+                    let pause = interval;
+                    interval = interval.mul_f64(1.5).min(longest);
+                    pause
+                }
+            }
+            Err(error) => {
+                let borne = patience.bear(error, pacer.now())?;
+                tracing::debug!(run_id = id, error = %borne.error, "bearing with a fault");
+                borne.pause
+            }
+        };
+        let left = deadline.map(|deadline| deadline.saturating_sub(pacer.now()));
+        pacer.pause(left.map_or(pause, |left| left.min(pause))).await;
     }
 }

@@ -10,13 +10,20 @@ use futures_core::Stream;
 use futures_util::stream;
 use jiff::Timestamp;
 
-use super::{Pacer, RunChange, TokioPacer, out_of_time, pace::Patience, track::Tracker};
+use super::{
+    Pacer, RunChange, TokioPacer,
+    followed::{Feed, Followed, Scope},
+    out_of_time,
+    pace::Patience,
+    track::Tracker,
+};
 use crate::{
     error::{Error, Result},
     filter::Filter,
     ids::{ExperimentId, RunId},
     page::Page,
-    v2::runs::{ListRuns, Runs, model::Run},
+    v1,
+    v2::runs::{Runs, model::Run},
 };
 
 /// Largest page the server gives.
@@ -29,13 +36,13 @@ const DEFAULT_OVERLAP: Duration = Duration::from_secs(60);
 const DEFAULT_SETTLE: Duration = Duration::from_secs(30);
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(900);
 const DEFAULT_REMEMBER: usize = 20_000;
+const DEFAULT_DETAILS: usize = 50;
 
-/// Which runs to watch, and how; see [`Runs::watch`].
+/// Which runs to watch, and how; see [`Runs::watch`] and [`v1::Runs::watch`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct WatchRuns {
-    namespace: Option<String>,
-    experiment_id: Option<ExperimentId>,
+    scope: Scope,
     filter: Filter,
     run_ids: Option<HashSet<RunId>>,
     since: Option<Timestamp>,
@@ -45,14 +52,14 @@ pub struct WatchRuns {
     patience: Duration,
     timeout: Option<Duration>,
     remember: usize,
+    details: usize,
     pacer: Arc<dyn Pacer>,
 }
 
 impl Default for WatchRuns {
     fn default() -> Self {
         Self {
-            namespace: None,
-            experiment_id: None,
+            scope: Scope::default(),
             filter: Filter::new(),
             run_ids: None,
             since: None,
@@ -62,6 +69,7 @@ impl Default for WatchRuns {
             patience: DEFAULT_PATIENCE,
             timeout: None,
             remember: DEFAULT_REMEMBER,
+            details: DEFAULT_DETAILS,
             pacer: Arc::new(TokioPacer::default()),
         }
     }
@@ -75,13 +83,13 @@ impl WatchRuns {
 
     /// Only runs of this namespace.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = Some(namespace.into());
+        self.scope.namespace = Some(namespace.into());
         self
     }
 
     /// Only runs of this experiment.
     pub fn experiment_id(mut self, experiment_id: impl Into<ExperimentId>) -> Self {
-        self.experiment_id = Some(experiment_id.into());
+        self.scope.experiment_id = Some(experiment_id.into());
         self
     }
 
@@ -143,6 +151,14 @@ impl WatchRuns {
         self
     }
 
+    /// Of how many runs in progress the tasks are asked for in one round where lists do not hold them, which is so
+    /// through `v1beta1`: each costs one request. With more runs than this they take turns. Default: 50; zero asks for
+    /// none.
+    pub fn details(mut self, runs: usize) -> Self {
+        self.details = runs;
+        self
+    }
+
     /// Takes the time from here; for tests.
     pub fn pacer(mut self, pacer: Arc<dyn Pacer>) -> Self {
         self.pacer = pacer;
@@ -153,9 +169,9 @@ impl WatchRuns {
 /// What a watch tells.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum RunEvent {
+pub enum RunEvent<R = Run> {
     /// A run appeared, changed or ended, or some of its tasks changed.
-    Changed(Box<RunChange>),
+    Changed(Box<RunChange<R>>),
     /// A run that had not ended was deleted, or no longer matches the filter.
     Gone(RunId),
     /// The server is in trouble; the watch goes on by itself where it was. Told once for each time of trouble.
@@ -181,14 +197,17 @@ enum Phase {
     Finished(Option<String>),
     /// What became of runs that are on neither list.
     LookUp(Vec<RunId>),
+    /// What lists do not say of these runs.
+    Details(Vec<RunId>),
     /// Nothing, until the next round.
     Rest,
     Over,
 }
 
 #[derive(Debug)]
-struct Watch {
-    runs: Runs,
+struct Watch<F: Feed> {
+    feed: F,
+    operation: &'static str,
     request: WatchRuns,
     tracker: Tracker,
     patience: Patience,
@@ -199,7 +218,11 @@ struct Watch {
     from_next: Timestamp,
     /// Ends up to this time are no news.
     old: Option<Timestamp>,
-    ready: VecDeque<RunEvent>,
+    /// The time by which runs that have ended are listed. Servers that cannot filter by their end list by their begin.
+    ends: &'static str,
+    /// Runs that have ended and are told when more is known of them.
+    ended: HashSet<RunId>,
+    ready: VecDeque<RunEvent<F::Run>>,
     delay: Option<Duration>,
     restarted: bool,
     requests: u32,
@@ -233,20 +256,52 @@ impl Runs {
     /// # }
     /// ```
     pub fn watch(&self, request: WatchRuns) -> impl Stream<Item = Result<RunEvent>> + Send + 'static {
-        let watch = Watch::new(self.clone(), request);
-        stream::unfold(watch, |mut watch| async move {
+        Watch::new(self.clone(), "runs.watch", request).stream()
+    }
+}
+
+impl v1::Runs {
+    /// Watches many runs as a stream of what happens to them: the same as
+    /// [`Runs::watch`](crate::Runs::watch) of the newer API, also on KFP 1.8.
+    ///
+    /// Lists of this API say nothing of tasks, nor whether a run that failed was terminated. So one more request is
+    /// made for each run that failed and was not seen being terminated, for each that ended while its tasks were
+    /// followed, and in each round for as many runs in progress as [`WatchRuns::details`] allows. The keys of a
+    /// [filter](WatchRuns::filter) are those of this API.
+    ///
+    /// ```no_run
+    /// # async fn example(client: kfp_client::Client) -> kfp_client::Result<()> {
+    /// use futures_util::TryStreamExt;
+    /// use kfp_client::{RunEvent, WatchRuns};
+    ///
+    /// let mut events = std::pin::pin!(client.v1().runs().watch(WatchRuns::new().namespace("team-a")));
+    /// while let Some(event) = events.try_next().await? {
+    ///     if let RunEvent::Changed(change) = event {
+    ///         println!("{} {:?} {:?}", change.run.run.name, change.state, change.outcome);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(&self, request: WatchRuns) -> impl Stream<Item = Result<RunEvent<v1::RunDetail>>> + Send + 'static {
+        Watch::new(self.clone(), "v1.runs.watch", request).stream()
+    }
+}
+
+impl<F: Feed> Watch<F> {
+    fn stream(self) -> impl Stream<Item = Result<RunEvent<F::Run>>> + Send + 'static {
+        stream::unfold(self, |mut watch| async move {
             let item = watch.next().await?;
             Some((item, watch))
         })
     }
-}
 
-impl Watch {
-    fn new(runs: Runs, request: WatchRuns) -> Self {
+    fn new(feed: F, operation: &'static str, request: WatchRuns) -> Self {
         let start = request.since.unwrap_or(Timestamp::UNIX_EPOCH);
         let tracker = Tracker::new(request.run_ids.clone(), request.remember, request.settle);
         let mut watch = Self {
-            runs,
+            feed,
+            operation,
             tracker,
             patience: Patience::new(request.patience),
             deadline: request.timeout.map(|timeout| request.pacer.now() + timeout),
@@ -256,6 +311,8 @@ impl Watch {
             old: request
                 .since
                 .and_then(|since| since.checked_sub(Duration::from_secs(1)).ok()),
+            ends: "finished_at",
+            ended: HashSet::new(),
             ready: VecDeque::new(),
             delay: None,
             restarted: false,
@@ -269,7 +326,7 @@ impl Watch {
         watch
     }
 
-    async fn next(&mut self) -> Option<Result<RunEvent>> {
+    async fn next(&mut self) -> Option<Result<RunEvent<F::Run>>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(Ok(event));
@@ -308,7 +365,7 @@ impl Watch {
 
     fn time_is_up(&self) -> Error {
         let message = format!("the time is up, and {} runs have not ended", self.tracker.live());
-        match self.runs.call("runs.watch", http::Method::GET, None) {
+        match self.feed.call(self.operation, None) {
             Ok(call) => out_of_time(&call, message),
             Err(error) => error,
         }
@@ -338,6 +395,11 @@ impl Watch {
             }
             return None;
         }
+        let by_end = matches!(self.phase, Phase::Baseline | Phase::Finished(None)) && self.ends == "finished_at";
+        if F::BARE_LISTS && by_end && matches!(error, Error::InvalidArgument(_)) {
+            self.ends = "created_at";
+            return None;
+        }
         match self.patience.bear(error, self.request.pacer.now()) {
             Ok(borne) => {
                 self.delay = Some(borne.pause);
@@ -354,12 +416,18 @@ impl Watch {
     async fn step(&mut self) -> Result<()> {
         match &self.phase {
             Phase::Baseline => {
-                let page = self
-                    .list(1, None, "finished_at desc", self.request.filter.clone())
-                    .await?;
-                let latest = page.items.first().and_then(|run| run.finished_at);
+                let order = format!("{} desc", self.ends);
+                let page = self.list(1, None, &order, self.request.filter.clone()).await?;
+                let latest = page.items.first();
+                let (latest, old) = if self.ends == "finished_at" {
+                    let end = latest.and_then(Followed::finished_at);
+                    (end, end)
+                } else {
+                    // The latest end is not known, but every one that is listed in this round has been.
+                    (latest.and_then(Followed::created_at), Some(Timestamp::MAX))
+                };
                 let latest = latest.unwrap_or(Timestamp::UNIX_EPOCH);
-                self.old = Some(latest);
+                self.old = Some(old.unwrap_or(Timestamp::UNIX_EPOCH));
                 self.from = latest;
                 self.from_next = latest;
                 self.phase = Phase::Live(None);
@@ -367,11 +435,10 @@ impl Watch {
             Phase::Live(token) => {
                 let token = token.clone();
                 // What is not final, rather than what is: a state of a newer server is not missed.
-                let filter = ["SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"]
-                    .into_iter()
-                    .fold(self.request.filter.clone(), |filter, state| {
-                        filter.not_equals("state", state)
-                    });
+                let own = self.request.filter.clone();
+                let filter = F::FINAL
+                    .iter()
+                    .fold(own, |filter, state| filter.not_equals(F::STATE, *state));
                 let page = self.list(PAGE, token.clone(), "created_at asc", filter).await?;
                 let next = next_token(&page, token.as_deref());
                 self.take(page.items);
@@ -386,8 +453,9 @@ impl Watch {
                 // Runs that have not ended carry the epoch itself.
                 let earliest = Timestamp::from_second(1).unwrap_or(Timestamp::UNIX_EPOCH);
                 let from = self.from.checked_sub(overlap).unwrap_or(earliest).max(earliest);
-                let filter = self.request.filter.clone().since("finished_at", from);
-                let page = self.list(PAGE, token.clone(), "finished_at desc", filter).await?;
+                let filter = self.request.filter.clone().since(self.ends, from);
+                let order = format!("{} desc", self.ends);
+                let page = self.list(PAGE, token.clone(), &order, filter).await?;
                 let next = next_token(&page, token.as_deref());
                 self.take(page.items);
                 if let Some(next) = next {
@@ -405,7 +473,7 @@ impl Watch {
                     .request
                     .filter
                     .clone()
-                    .one_of("run_id", batch.iter().map(RunId::as_str));
+                    .one_of(F::ID, batch.iter().map(RunId::as_str));
                 let page = self.list(PAGE, None, "created_at asc", filter).await?;
                 let whole = page.broken.is_empty();
                 self.take(page.items);
@@ -422,6 +490,16 @@ impl Watch {
                     ids.truncate(rest);
                     let ids = std::mem::take(ids);
                     self.look_up(ids);
+                }
+            }
+            Phase::Details(ids) => {
+                if let Some(id) = ids.last().cloned() {
+                    self.look_at(&id).await?;
+                }
+                if let Phase::Details(ids) = &mut self.phase {
+                    ids.pop();
+                    let ids = std::mem::take(ids);
+                    self.details(ids);
                 }
             }
             Phase::Rest | Phase::Over => {}
@@ -445,6 +523,39 @@ impl Watch {
             self.phase = Phase::LookUp(ids);
             return;
         }
+        let mut ids = std::mem::take(&mut self.ended);
+        if F::BARE_LISTS {
+            ids.extend(self.tracker.stalest(self.request.details));
+        }
+        self.details(ids.into_iter().collect());
+    }
+
+    /// Asks for what lists do not say of one run.
+    async fn look_at(&mut self, id: &RunId) -> Result<()> {
+        let found = self.feed.detail(id).await;
+        self.requests += 1;
+        match found {
+            Ok(run) => {
+                let change = self.tracker.observe(run, self.request.pacer.now());
+                self.ready
+                    .extend(change.map(|change| RunEvent::Changed(Box::new(change))));
+            }
+            Err(Error::NotFound(_)) => {
+                if self.tracker.forget(id) {
+                    self.ready.push_back(RunEvent::Gone(id.clone()));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        self.patience.restore();
+        Ok(())
+    }
+
+    fn details(&mut self, ids: Vec<RunId>) {
+        if !ids.is_empty() {
+            self.phase = Phase::Details(ids);
+            return;
+        }
         self.ready.push_back(RunEvent::CaughtUp {
             live: self.tracker.live(),
             requests: self.requests,
@@ -453,29 +564,25 @@ impl Watch {
         self.phase = if all_ended { Phase::Over } else { Phase::Rest };
     }
 
-    fn take(&mut self, runs: Vec<Run>) {
+    fn take(&mut self, runs: Vec<F::Run>) {
         let now = self.request.pacer.now();
         for run in runs {
-            if let (Some(old), Some(finished)) = (self.old, run.finished_at)
+            if let (Some(old), Some(finished)) = (self.old, run.finished_at())
                 && finished <= old
-                && !self.tracker.follows(&run.run_id)
+                && !self.tracker.follows(run.id())
             {
                 self.tracker.known_end(&run);
+            } else if F::BARE_LISTS && self.tracker.wants_detail(&run) {
+                self.ended.insert(run.id().clone());
             } else if let Some(change) = self.tracker.observe(run, now) {
                 self.ready.push_back(RunEvent::Changed(Box::new(change)));
             }
         }
     }
 
-    async fn list(&mut self, size: u32, token: Option<String>, sort_by: &str, filter: Filter) -> Result<Page<Run>> {
-        let mut request = ListRuns::new()
-            .page_size(size)
-            .page_token(token.unwrap_or_default())
-            .sort_by(sort_by)
-            .filter(filter);
-        request.namespace.clone_from(&self.request.namespace);
-        request.experiment_id.clone_from(&self.request.experiment_id);
-        let page = self.runs.list(&request).await?;
+    async fn list(&mut self, size: u32, token: Option<String>, sort_by: &str, filter: Filter) -> Result<Page<F::Run>> {
+        let scope = &self.request.scope;
+        let page = self.feed.page(scope, size, token, sort_by, filter).await?;
         self.patience.restore();
         self.requests += 1;
         Ok(page)
@@ -483,6 +590,6 @@ impl Watch {
 }
 
 /// The token of the next page. One that comes back unchanged would go round for ever.
-fn next_token(page: &Page<Run>, token: Option<&str>) -> Option<String> {
+fn next_token<R>(page: &Page<R>, token: Option<&str>) -> Option<String> {
     page.next_page_token.clone().filter(|next| Some(next.as_str()) != token)
 }

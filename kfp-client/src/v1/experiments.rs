@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    ROOT, parameters,
+    ROOT, list_query,
     references::{ResourceKey, ResourceReference, ResourceType, referred},
 };
 use crate::{
@@ -16,10 +16,12 @@ use crate::{
     error::{Error, Result},
     filter::Filter,
     ids::ExperimentId,
+    list::list_request,
     message::message,
     page::{self, Listed, Page},
     status::Status,
-    v2::{experiments::optional, list_request, stored_text},
+    submit::{self, Made, Resource, Submitted},
+    v2::{experiments::optional, stored_text},
     wire::wire_enum,
 };
 
@@ -57,6 +59,16 @@ impl Experiment {
     /// Its namespace; `None` on a single-user server.
     pub fn namespace(&self) -> Option<String> {
         referred(&self.resource_references, &ResourceType::Namespace)
+    }
+}
+
+impl Made for Experiment {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        self.created_at
     }
 }
 
@@ -163,11 +175,21 @@ impl Experiments {
         self.client.inner.done(&call).await
     }
 
-    /// Makes an experiment. [`Error::AlreadyExists`] if the namespace has one of that name.
+    /// Makes an experiment.
+    ///
+    /// The request is sent once and never broken off; after a lost answer the experiment is looked for by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyExists`] if the namespace has one of that name; [`Error::NamedOutcomeUnknown`] if the answer
+    /// was lost and it cannot be found.
     pub async fn create(&self, request: &CreateExperiment) -> Result<Experiment> {
         let body = request.body()?;
         let call = self.call("v1.experiments.create", Method::POST, None)?.json(&body)?;
-        self.client.inner.json(&call).await
+        let submitted = Submitted::new(Resource::Experiment, &request.name);
+        let namespace = Some(request.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        let find = || self.find(&request.name, namespace);
+        submit::named(&self.client.inner, &call, None, submitted, find).await
     }
 
     /// Gets an experiment. [`Error::NotFound`] if there is none of that id.
@@ -185,20 +207,16 @@ impl Experiments {
     /// Lists one page. Filter keys of every release: `id`, `name`, `created_at`, `description`, `storage_state`.
     pub async fn list(&self, request: &ListExperiments) -> Result<Page<Experiment>> {
         let call = self.call("v1.experiments.list", Method::GET, None)?;
-        self.client.page(&parameters!(request).add(call)?).await
+        let key = request.reference.as_ref();
+        self.client
+            .page(&list_query(call, "resource_reference_key", key, request)?)
+            .await
     }
 
     /// Lists all pages, fetched as they are needed.
     pub fn list_all(&self, request: ListExperiments) -> impl Stream<Item = Result<Experiment>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, mut request) = (this.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list(&request).await
-            }
+        page::all(self.clone(), request, |this, request| async move {
+            this.list(&request).await
         })
     }
 

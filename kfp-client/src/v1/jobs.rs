@@ -1,13 +1,14 @@
 //! Jobs: what the newer API calls recurring runs.
 
 use futures_core::Stream;
+use futures_util::TryStreamExt;
 use http::Method;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    ROOT, parameters,
+    ROOT, list_query,
     references::{ResourceKey, ResourceReference, ResourceType, referred},
     source::{PipelineSpec, Plan, Source},
 };
@@ -15,11 +16,15 @@ use crate::{
     client::Client,
     endpoint::{Call, path_id},
     error::{Error, Result},
+    filter::Filter,
     ids::{ExperimentId, JobId, PipelineVersionId},
+    list::list_request,
     message::message,
     page::{self, Listed, Page},
     status::Status,
-    v2::{experiments::optional, list_request, storable, stored_text},
+    submit::{self, Claim, Made, Resource, Submitted},
+    v2::{experiments::optional, storable, stored_text},
+    version::Feature,
     wire::wire_enum,
 };
 
@@ -220,6 +225,16 @@ impl Job {
     }
 }
 
+impl Made for Job {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        self.created_at
+    }
+}
+
 impl Listed for Job {
     fn broken(&self) -> Option<(&str, &Status)> {
         None
@@ -235,8 +250,10 @@ impl Listed for Job {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CreateJob {
-    /// Name: 1 to 255 characters, not unique.
+    /// Name: 1 to 255 characters, not unique for the server.
     pub name: String,
+    /// Whether no other job has the name, so that it can be told by it if the answer to its creation is lost.
+    pub name_is_unique: bool,
     /// When it starts runs.
     pub trigger: Trigger,
     /// How many of its runs may be in progress at once: 1 to 10.
@@ -277,6 +294,7 @@ impl CreateJob {
     pub fn new(name: impl Into<String>, source: impl Into<Source>, trigger: Trigger) -> Self {
         Self {
             name: name.into(),
+            name_is_unique: false,
             trigger,
             max_concurrency: 1,
             enabled: true,
@@ -286,6 +304,19 @@ impl CreateJob {
             service_account: String::new(),
             plan: Plan::new(source.into()),
         }
+    }
+
+    /// The same with a name that is `title` (at most 218 characters) with a new UUID behind it.
+    pub fn with_unique_name(title: &str, source: impl Into<Source>, trigger: Trigger) -> Self {
+        Self::new(format!("{title} {}", uuid::Uuid::new_v4()), source, trigger).name_is_unique(true)
+    }
+
+    /// Says that no other job has the name, nor ever will. Record the name before the call, and a crash during the
+    /// call loses nothing: [`Jobs::find_by_name`] finds the job.
+    #[must_use]
+    pub fn name_is_unique(mut self, name_is_unique: bool) -> Self {
+        self.name_is_unique = name_is_unique;
+        self
     }
 
     /// How many of its runs may be in progress at once: 1 to 10.
@@ -422,15 +453,52 @@ impl Jobs {
 
     /// Makes a job. A stored pipeline without a version is pinned to its default version of this moment.
     ///
-    /// The request is sent once; after an error that leaves it open ([`Error::Timeout`], [`Error::Interrupted`],
-    /// [`Error::Unavailable`]) look for the job before making another, since names may repeat.
+    /// The request is sent once and never broken off: the server makes a Kubernetes resource before its own record. If
+    /// the answer is lost, the job is looked for by its name, if that is [unique](CreateJob::name_is_unique): names may
+    /// repeat, and the id is the server's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyExists`] if there is a job of the name that was said to be unique; nothing was submitted then.
+    /// [`Error::NamedOutcomeUnknown`] if the answer was lost and the job was not found.
     pub async fn create(&self, request: CreateJob) -> Result<Job> {
+        let submitted = Submitted {
+            name_is_unique: request.name_is_unique,
+            ..Submitted::new(Resource::RecurringRun, &request.name)
+        };
+        let within = request.experiment_id.clone();
+        let within = within.map(|id| ResourceKey::new(ResourceType::Experiment, id));
+        let newer = request.plan.is_newer_format();
         let body = request.body()?;
         let call = self.call("v1.jobs.create", Method::POST, &[])?.json(&body)?;
+        let call = call.needs(Feature::NEWER_FORMAT, newer);
         if let Some((_, bytes)) = &call.body {
             storable("pipeline or parameters", &String::from_utf8_lossy(bytes))?;
         }
-        self.client.inner.json(&call).await
+        let name = submitted.name.clone();
+        let find = || async { Ok(self.find_by_name(&name, within.as_ref()).await?.into_iter().next()) };
+        let mut claim = None;
+        if submitted.name_is_unique {
+            let place = within.as_ref().map_or("", |key| &*key.id);
+            let key = format!("recurring {place}/{name}");
+            claim = Some(Claim::new(&self.client.inner, "name", key)?);
+            if find().await?.is_some() {
+                return Err(submit::taken(&call, &submitted));
+            }
+        }
+        submit::named(&self.client.inner, &call, claim, submitted, find).await
+    }
+
+    /// All jobs of exactly this name, oldest first. A multi-user server requires `within`: an experiment or a
+    /// namespace.
+    ///
+    /// With a name that no other job has, this finds the one whose creation was not answered, also after a crash.
+    pub async fn find_by_name(&self, name: &str, within: Option<&ResourceKey>) -> Result<Vec<Job>> {
+        let mut request = ListJobs::new().filter(Filter::new().equals("name", name));
+        request.reference = within.cloned();
+        let found: Vec<Job> = self.list_all(request).try_collect().await?;
+        // The database compares without regard to case.
+        Ok(found.into_iter().filter(|found| found.name == name).collect())
     }
 
     /// Gets a job. [`Error::NotFound`] if there is none of that id.
@@ -448,20 +516,16 @@ impl Jobs {
     /// Lists one page. Filter keys of every release: `id`, `name`, `created_at`, `updated_at`, `description`.
     pub async fn list(&self, request: &ListJobs) -> Result<Page<Job>> {
         let call = self.call("v1.jobs.list", Method::GET, &[])?;
-        self.client.page(&parameters!(request).add(call)?).await
+        let key = request.reference.as_ref();
+        self.client
+            .page(&list_query(call, "resource_reference_key", key, request)?)
+            .await
     }
 
     /// Lists all pages, fetched as they are needed.
     pub fn list_all(&self, request: ListJobs) -> impl Stream<Item = Result<Job>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, mut request) = (this.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list(&request).await
-            }
+        page::all(self.clone(), request, |this, request| async move {
+            this.list(&request).await
         })
     }
 

@@ -51,7 +51,11 @@ pub use self::{
     uploads::{UploadPipeline, UploadPipelineVersion},
     visualizations::{Visualization, VisualizationType, Visualizations},
 };
-use crate::{Client, Filter, Health, Result, endpoint::Call, v2};
+use crate::{
+    Client, Health, Result,
+    endpoint::Call,
+    list::{self, ListRequest},
+};
 
 /// Where all paths of this version begin.
 pub(crate) const ROOT: [&str; 2] = ["apis", "v1beta1"];
@@ -124,47 +128,19 @@ impl V1 {
     }
 }
 
-/// The parameters that all lists have.
-struct ListParameters<'a> {
-    /// Name of the parameter that says whose things to list.
-    key_name: &'static str,
-    key: Option<&'a ResourceKey>,
-    page_size: Option<u32>,
-    page_token: &'a str,
-    sort_by: &'a str,
-    filter: &'a Filter,
-}
-
-impl ListParameters<'_> {
-    fn add(&self, mut call: Call) -> Result<Call> {
-        if let Some(key) = self.key {
+/// Adds whose things to list, and the parameters that all lists have.
+fn list_query(call: Call, name: &str, key: Option<&ResourceKey>, request: &impl ListRequest) -> Result<Call> {
+    let call = match key {
+        None => call,
+        Some(key) => {
             let kind = key.resource_type.as_ref().map(ResourceType::as_str).unwrap_or_default();
             if kind.is_empty() || key.id.is_empty() {
-                return Err(crate::Error::invalid(
-                    self.key_name,
-                    "a type and an id, neither of them empty",
-                ));
+                let allowed = "a type and an id, neither of them empty";
+                return Err(crate::Error::invalid(name.to_owned(), allowed));
             }
-            call = call
-                .query(&format!("{}.type", self.key_name), kind)
-                .query(&format!("{}.id", self.key_name), &key.id);
-        }
-        let call = v2::list_query(call, self.page_size, self.page_token, self.sort_by, &Filter::new())?;
-        Ok(call.query("filter", &self.filter.encode_v1()))
-    }
-}
-
-/// The parameters of a list request, whose things it lists being said by its field `reference`.
-macro_rules! parameters {
-    ($request:expr) => {
-        crate::v1::ListParameters {
-            key_name: "resource_reference_key",
-            key: $request.reference.as_ref(),
-            page_size: $request.page_size,
-            page_token: &$request.page_token,
-            sort_by: &$request.sort_by,
-            filter: &$request.filter,
+            call.query(&format!("{name}.type"), kind)
+                .query(&format!("{name}.id"), &key.id)
         }
     };
+    list::query_v1(call, request)
 }
-use parameters;

@@ -1,12 +1,13 @@
 //! Versions of pipelines.
 
 use futures_core::Stream;
+use futures_util::TryStreamExt;
 use http::Method;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    ListParameters, ROOT,
+    ROOT, list_query,
     pipelines::{Template, Url, package},
     references::{ResourceKey, ResourceReference, ResourceType, referred},
     source::Parameter,
@@ -15,11 +16,14 @@ use crate::{
     client::Client,
     endpoint::{Call, path_id},
     error::Result,
+    filter::Filter,
     ids::{PipelineId, PipelineVersionId},
+    list::list_request,
     message::message,
     page::{self, Listed, Page},
     status::Status,
-    v2::{experiments::optional, list_request, stored_text},
+    submit::{self, Made, Resource, Submitted},
+    v2::{experiments::optional, stored_text},
 };
 
 message! {
@@ -48,6 +52,16 @@ impl PipelineVersion {
     /// The pipeline it belongs to.
     pub fn pipeline_id(&self) -> Option<PipelineId> {
         referred(&self.resource_references, &ResourceType::Pipeline).map(PipelineId::new)
+    }
+}
+
+impl Made for PipelineVersion {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        self.created_at
     }
 }
 
@@ -146,14 +160,36 @@ impl PipelineVersions {
         Call::new(operation, method, &self.client.inner.base, &path)
     }
 
-    /// Makes a version that the server fetches. [`Error::AlreadyExists`](crate::Error::AlreadyExists) if the pipeline
-    /// has one of that name.
+    /// Makes a version that the server fetches; as safe as [`Pipelines::create`](super::Pipelines::create).
+    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if the pipeline has one of that name.
     pub async fn create(&self, request: &CreatePipelineVersion) -> Result<PipelineVersion> {
         let body = request.body()?;
         let call = self
             .call("v1.pipeline_versions.create", Method::POST, &[])?
             .json(&body)?;
-        self.client.inner.json(&call).await
+        self.submit(&call, &request.pipeline_id, &request.name).await
+    }
+
+    /// Makes the version of this name.
+    pub(super) async fn submit(&self, call: &Call, pipeline: &PipelineId, name: &str) -> Result<PipelineVersion> {
+        let submitted = Submitted::new(Resource::PipelineVersion, name);
+        let find = || self.find(pipeline, name);
+        submit::named(&self.client.inner, call, None, submitted, find).await
+    }
+
+    /// The version of this name of a pipeline, or `None`. The server's database takes names that differ in case alone
+    /// for the same; the exact one is preferred.
+    pub async fn find(&self, pipeline: &PipelineId, name: &str) -> Result<Option<PipelineVersion>> {
+        let request = ListPipelineVersions::new().filter(Filter::new().equals("name", name));
+        let mut found = std::pin::pin!(self.list_all(pipeline.clone(), request));
+        let mut same_but_for_case = None;
+        while let Some(version) = found.try_next().await? {
+            if version.name == name {
+                return Ok(Some(version));
+            }
+            same_but_for_case = Some(version);
+        }
+        Ok(same_but_for_case)
     }
 
     /// Gets a version. [`Error::NotFound`](crate::Error::NotFound) if there is none of that id.
@@ -172,16 +208,10 @@ impl PipelineVersions {
     pub async fn list(&self, pipeline: &PipelineId, request: &ListPipelineVersions) -> Result<Page<PipelineVersion>> {
         let id = path_id("pipeline_id", pipeline.as_str())?;
         let key = ResourceKey::new(ResourceType::Pipeline, id);
-        let parameters = ListParameters {
-            key_name: "resource_key",
-            key: Some(&key),
-            page_size: request.page_size,
-            page_token: &request.page_token,
-            sort_by: &request.sort_by,
-            filter: &request.filter,
-        };
         let call = self.call("v1.pipeline_versions.list", Method::GET, &[])?;
-        self.client.page(&parameters.add(call)?).await
+        self.client
+            .page(&list_query(call, "resource_key", Some(&key), request)?)
+            .await
     }
 
     /// Lists all pages of a pipeline's versions, fetched as they are needed.
@@ -190,16 +220,11 @@ impl PipelineVersions {
         pipeline: PipelineId,
         request: ListPipelineVersions,
     ) -> impl Stream<Item = Result<PipelineVersion>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, pipeline, mut request) = (this.clone(), pipeline.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list(&pipeline, &request).await
-            }
-        })
+        page::all(
+            (self.clone(), pipeline),
+            request,
+            |(this, pipeline), request| async move { this.list(&pipeline, &request).await },
+        )
     }
 
     /// What the version executes, as YAML or JSON text: an Argo workflow, see

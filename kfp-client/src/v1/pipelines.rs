@@ -1,12 +1,13 @@
 //! Pipelines kept on the server.
 
 use futures_core::Stream;
+use futures_util::TryStreamExt;
 use http::Method;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ROOT, parameters,
+    ROOT, list_query,
     pipeline_versions::PipelineVersion,
     references::{ResourceKey, ResourceReference, ResourceType, referred},
     source::Parameter,
@@ -15,11 +16,15 @@ use crate::{
     client::Client,
     endpoint::{Call, path_id},
     error::{Error, Result},
+    filter::Filter,
     ids::{PipelineId, PipelineVersionId},
+    list::list_request,
     message::message,
     page::{self, Listed, Page},
     status::Status,
-    v2::{experiments::optional, list_request, stored_text},
+    submit::{self, Made, Resource, Submitted},
+    v2::{experiments::optional, stored_text},
+    version::Feature,
 };
 
 message! {
@@ -59,6 +64,16 @@ impl Pipeline {
     /// Its namespace; `None` for a pipeline shared by all, and on a single-user server.
     pub fn namespace(&self) -> Option<String> {
         referred(&self.resource_references, &ResourceType::Namespace)
+    }
+}
+
+impl Made for Pipeline {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        self.created_at
     }
 }
 
@@ -188,12 +203,46 @@ impl Pipelines {
         Call::new(operation, method, &self.client.inner.base, &path)
     }
 
-    /// Makes a pipeline that the server fetches. [`Error::AlreadyExists`] if the name is taken; [`Error::Server`] if
-    /// it cannot be fetched.
+    /// Makes a pipeline that the server fetches.
+    ///
+    /// Like every creation of a pipeline or a version: the request is sent once and never broken off, and after a lost
+    /// answer the thing is looked for by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyExists`] if the name is taken; [`Error::Server`] if it cannot be fetched;
+    /// [`Error::NamedOutcomeUnknown`] if the answer was lost and there is no pipeline of the name.
     pub async fn create(&self, request: &CreatePipeline) -> Result<Pipeline> {
         let body = request.body()?;
         let call = self.call("v1.pipelines.create", Method::POST, &[])?.json(&body)?;
-        self.client.inner.json(&call).await
+        self.submit(&call, &request.name, &request.namespace).await
+    }
+
+    /// Makes the pipeline of this name.
+    pub(super) async fn submit(&self, call: &Call, name: &str, namespace: &str) -> Result<Pipeline> {
+        let submitted = Submitted::new(Resource::Pipeline, name);
+        let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
+        let find = || self.find(name, namespace);
+        submit::named(&self.client.inner, call, None, submitted, find).await
+    }
+
+    /// The pipeline of this name, or `None`; served by every release. Without a namespace the pipelines shared by all
+    /// are searched. The server's database takes names that differ in case alone for the same; the exact one is
+    /// preferred.
+    pub async fn find(&self, name: &str, namespace: Option<&str>) -> Result<Option<Pipeline>> {
+        let mut request = ListPipelines::new().filter(Filter::new().equals("name", name));
+        if let Some(namespace) = namespace {
+            request = request.namespace(namespace);
+        }
+        let mut found = std::pin::pin!(self.list_all(request));
+        let mut same_but_for_case = None;
+        while let Some(pipeline) = found.try_next().await? {
+            if pipeline.name == name {
+                return Ok(Some(pipeline));
+            }
+            same_but_for_case = Some(pipeline);
+        }
+        Ok(same_but_for_case)
     }
 
     /// Gets a pipeline. [`Error::NotFound`] if there is none of that id.
@@ -218,26 +267,25 @@ impl Pipelines {
         let namespace = path_id("namespace", namespace.unwrap_or("-"))?;
         let path = [ROOT[0], ROOT[1], "namespaces", namespace, "pipelines", name];
         let call = Call::new("v1.pipelines.get_by_name", Method::GET, &self.client.inner.base, &path)?;
-        self.client.inner.json(&call).await
+        self.client
+            .inner
+            .json(&call.needs(Feature::V1_PIPELINE_BY_NAME, true))
+            .await
     }
 
     /// Lists one page. Filter keys of every release: `id`, `name`, `created_at`, `description`.
     pub async fn list(&self, request: &ListPipelines) -> Result<Page<Pipeline>> {
         let call = self.call("v1.pipelines.list", Method::GET, &[])?;
-        self.client.page(&parameters!(request).add(call)?).await
+        let key = request.reference.as_ref();
+        self.client
+            .page(&list_query(call, "resource_reference_key", key, request)?)
+            .await
     }
 
     /// Lists all pages, fetched as they are needed.
     pub fn list_all(&self, request: ListPipelines) -> impl Stream<Item = Result<Pipeline>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, mut request) = (this.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list(&request).await
-            }
+        page::all(self.clone(), request, |this, request| async move {
+            this.list(&request).await
         })
     }
 

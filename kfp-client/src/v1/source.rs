@@ -119,6 +119,11 @@ impl Plan {
         }
     }
 
+    /// Whether it says something that only servers of the newer format understand.
+    pub(super) fn is_newer_format(&self) -> bool {
+        matches!(self.source, Source::Document(_)) || self.runtime_config != RuntimeConfig::default()
+    }
+
     /// Checks everything and writes it down: the specification, and the reference to a stored version.
     pub(super) fn build(self) -> Result<(Option<PipelineSpec>, Option<ResourceReference>)> {
         let mut spec = PipelineSpec::default();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    parameters,
+    list_query,
     references::{ResourceKey, ResourceType},
 };
 use crate::{
@@ -14,10 +14,11 @@ use crate::{
     endpoint::Call,
     error::{Error, Result},
     ids::{PipelineId, RunId, TaskId},
+    list::list_request,
     message::message,
     page::{self, Listed, Page},
     status::Status,
-    v2::{list_request, storable},
+    v2::storable,
 };
 
 message! {
@@ -190,20 +191,16 @@ impl Tasks {
     /// Lists one page.
     pub async fn list(&self, request: &ListTasks) -> Result<Page<Task>> {
         let call = self.call("v1.tasks.list", Method::GET)?;
-        self.client.page(&parameters!(request).add(call)?).await
+        let key = request.reference.as_ref();
+        self.client
+            .page(&list_query(call, "resource_reference_key", key, request)?)
+            .await
     }
 
     /// Lists all pages, fetched as they are needed.
     pub fn list_all(&self, request: ListTasks) -> impl Stream<Item = Result<Task>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, mut request) = (this.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list(&request).await
-            }
+        page::all(self.clone(), request, |this, request| async move {
+            this.list(&request).await
         })
     }
 }

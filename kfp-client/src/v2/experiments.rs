@@ -4,19 +4,21 @@ use futures_core::Stream;
 use futures_util::TryStreamExt;
 use http::Method;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
 
-use super::{ROOT, list_query, list_request, stored_text};
+use super::{ROOT, stored_text};
 use crate::{
     client::Client,
     endpoint::{Call, path_id},
     error::{Error, Result},
     filter::Filter,
     ids::ExperimentId,
+    list::{self, list_request},
+    message::message,
     page::{self, Listed, Page},
     status::Status,
-    wire::{self, wire_enum},
+    submit::{self, Made, Resource, Submitted},
+    wire::wire_enum,
 };
 
 wire_enum! {
@@ -31,63 +33,39 @@ wire_enum! {
     }
 }
 
-/// A group of runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Experiment {
-    /// Id, made by the server.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub experiment_id: ExperimentId,
-    /// Name, unique in its namespace.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub display_name: String,
-    /// Free text.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub description: String,
-    /// Namespace; empty on a single-user server.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub namespace: String,
-    /// When it was made.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub created_at: Option<Timestamp>,
-    /// When its latest run was made; `None` without runs and before KFP 2.4.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub last_run_created_at: Option<Timestamp>,
-    /// Whether it is in use or put away.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub storage_state: Option<StorageState>,
-    /// Fields this version of the crate does not know, as the server wrote them.
-    #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+message! {
+    /// A group of runs.
+    pub struct Experiment {
+        /// Id, made by the server.
+        experiment_id: ExperimentId,
+        /// Name, unique in its namespace.
+        display_name: String,
+        /// Free text.
+        description: String,
+        /// Namespace; empty on a single-user server.
+        namespace: String,
+        /// When it was made.
+        created_at: Option<Timestamp>,
+        /// When its latest run was made; `None` without runs and before KFP 2.4.
+        last_run_created_at: Option<Timestamp>,
+        /// Whether it is in use or put away.
+        storage_state: Option<StorageState>,
+    }
 }
 
 impl Listed for Experiment {
     fn broken(&self) -> Option<(&str, &Status)> {
         None
+    }
+}
+
+impl Made for Experiment {
+    fn id(&self) -> &str {
+        self.experiment_id.as_str()
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        self.created_at
     }
 }
 
@@ -167,11 +145,21 @@ impl Experiments {
         self.client.inner.done(&call).await
     }
 
-    /// Makes an experiment. [`Error::AlreadyExists`] if the namespace has one of that name.
+    /// Makes an experiment.
+    ///
+    /// The request is sent once and never broken off; after a lost answer the experiment is looked for by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyExists`] if the namespace has one of that name; [`Error::NamedOutcomeUnknown`] if the answer
+    /// was lost and it cannot be found.
     pub async fn create(&self, request: &CreateExperiment) -> Result<Experiment> {
         request.validate()?;
         let call = self.call("experiments.create", Method::POST, None)?.json(request)?;
-        self.client.inner.json(&call).await
+        let submitted = Submitted::new(Resource::Experiment, &request.display_name);
+        let namespace = Some(request.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        let find = || self.find(&request.display_name, namespace);
+        submit::named(&self.client.inner, &call, None, submitted, find).await
     }
 
     /// Gets an experiment. [`Error::NotFound`] if there is none of that id.
@@ -190,27 +178,13 @@ impl Experiments {
     pub async fn list(&self, request: &ListExperiments) -> Result<Page<Experiment>> {
         let call = self.call("experiments.list", Method::GET, None)?;
         let call = call.query("namespace", request.namespace.as_deref().unwrap_or_default());
-        let call = list_query(
-            call,
-            request.page_size,
-            &request.page_token,
-            &request.sort_by,
-            &request.filter,
-        )?;
-        self.client.page(&call).await
+        self.client.page(&list::query(call, request)?).await
     }
 
     /// Lists all pages, fetched as they are needed.
     pub fn list_all(&self, request: ListExperiments) -> impl Stream<Item = Result<Experiment>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, mut request) = (this.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list(&request).await
-            }
+        page::all(self.clone(), request, |this, request| async move {
+            this.list(&request).await
         })
     }
 

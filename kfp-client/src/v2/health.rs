@@ -73,5 +73,13 @@ impl<'de> Deserialize<'de> for Health {
 pub(crate) async fn get(client: &Client) -> Result<Health> {
     let path = [ROOT[0], ROOT[1], "healthz"];
     let call = Call::new("health", Method::GET, &client.inner.base, &path)?;
-    client.inner.json(&call).await
+    probe(client, call).await
+}
+
+/// Asks, and keeps the release that is told. The question itself goes to every server.
+pub(crate) async fn probe(client: &Client, mut call: Call) -> Result<Health> {
+    call.needs.clear();
+    let health: Health = client.inner.json(&call).await?;
+    client.inner.learn_version(health.version.as_deref());
+    Ok(health)
 }

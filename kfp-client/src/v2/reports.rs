@@ -8,6 +8,7 @@ use crate::{
     client::Client,
     endpoint::Call,
     error::{Error, Result},
+    version::Feature,
 };
 
 /// Operations of the persistence agent; made by [`Client::reports`].
@@ -59,7 +60,7 @@ impl Reports {
             &[ROOT[0], ROOT[1], last],
         )?;
         // The body is the manifest as a text, itself written as JSON.
-        let call = call.json(&object.to_string())?;
+        let call = call.json(&object.to_string())?.needs(Feature::REPORTS, true);
         self.client.inner.done(&call).await
     }
 }

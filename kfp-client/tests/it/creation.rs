@@ -113,7 +113,7 @@ async fn what_the_server_refuses_is_refused_at_once() {
         ),
         (
             || Act::json(500, json!({"code": 13, "message": "error fetching manifest"})),
-            |error| matches!(error, Error::Server(_)) && !error.is_retryable(),
+            |error| matches!(error, Error::InvalidArgument(_)) && !error.is_retryable(),
         ),
         (
             || Act::Answer(200, "text/html", "<html>".into()),

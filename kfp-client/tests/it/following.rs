@@ -9,11 +9,11 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt};
-use kfp_client::{Error, Result, RunEvent, RunId, RunOutcome, RuntimeState, Wait, WatchRuns};
+use kfp_client::{Error, Result, Run, RunEvent, RunId, RunOutcome, RuntimeState, Wait, WatchRuns, v1::RunDetail};
 use serde_json::{Value, json};
 
 use crate::{
-    pacing::{Jumps, Lists, run},
+    pacing::{Jumps, Lists, run, run_v1},
     scripted::{Act, Server},
 };
 
@@ -24,8 +24,24 @@ async fn serve(lists: &Lists) -> Server {
     Server::start(move |seen, _| lists.answer(seen)).await
 }
 
+trait Named {
+    fn id(&self) -> &RunId;
+}
+
+impl Named for Run {
+    fn id(&self) -> &RunId {
+        &self.run_id
+    }
+}
+
+impl Named for RunDetail {
+    fn id(&self) -> &RunId {
+        &self.run.id
+    }
+}
+
 /// What happened in one round, in words.
-async fn round(events: &mut (impl Stream<Item = Result<RunEvent>> + Unpin)) -> Vec<String> {
+async fn round<R: Named>(events: &mut (impl Stream<Item = Result<RunEvent<R>>> + Unpin)) -> Vec<String> {
     let mut told = Vec::new();
     while let Some(event) = events.next().await {
         match event.unwrap() {
@@ -33,7 +49,7 @@ async fn round(events: &mut (impl Stream<Item = Result<RunEvent>> + Unpin)) -> V
                 let before = change
                     .previous
                     .map_or_else(|| "-".to_owned(), |state| state.to_string());
-                let mut text = format!("{} {before} {}", change.run.run_id, change.run.state.unwrap());
+                let mut text = format!("{} {before} {}", change.run.id(), change.state);
                 for (flag, word) in [(change.ended, " ended"), (change.revived, " revived")] {
                     text.push_str(if flag { word } else { "" });
                 }
@@ -415,6 +431,198 @@ async fn waiting_has_limits() {
     assert_eq!(server.seen().len(), 1);
 }
 
+const LIST_V1: &str = "/apis/v1beta1/runs";
+
+async fn serve_v1(lists: &Lists) -> Server {
+    let lists = lists.clone();
+    Server::start(move |seen, _| match seen.target.split('?').next().unwrap() {
+        LIST_V1 => lists.answer(seen),
+        path => lists.detail(path.rsplit('/').next().unwrap()),
+    })
+    .await
+}
+
+/// With a workflow of these nodes, which was terminated or not.
+fn with_nodes(mut run: Value, terminated: bool, nodes: &[(&str, &str, &str)]) -> Value {
+    let nodes = nodes.iter().map(|(id, kind, phase)| {
+        let node = json!({"id": id, "displayName": id, "type": kind, "phase": phase});
+        ((*id).to_owned(), node)
+    });
+    let nodes: serde_json::Map<String, Value> = nodes.collect();
+    let spec = if terminated {
+        json!({"activeDeadlineSeconds": 0})
+    } else {
+        json!({})
+    };
+    run["workflow"] = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec,
+        "status": {"nodes": nodes}});
+    run
+}
+
+#[tokio::test]
+async fn runs_of_the_older_api_are_told_in_the_same_words() {
+    let lists = Lists::default();
+    lists.put(run_v1("a", "", ""));
+    lists.put(run_v1("b", "Melting", ""));
+    let server = serve_v1(&lists).await;
+    let runs = server.client().build().unwrap().v1().runs();
+    let mut events = Box::pin(runs.watch(WatchRuns::new().pacer(Jumps::new())));
+    let told = round(&mut events).await;
+    assert_eq!(told, ["a - PENDING", "b - Melting", "live 2 requests 5"]);
+    let nodes = [("main", "DAG", "Running"), ("x", "Pod", "Running")];
+    lists.put(with_nodes(run_v1("a", "Running", ""), false, &nodes));
+    lists.remove("b");
+    let told = round(&mut events).await;
+    assert_eq!(
+        told,
+        [
+            "a PENDING RUNNING",
+            "b gone",
+            "a RUNNING RUNNING x=RUNNING",
+            "live 1 requests 4"
+        ]
+    );
+    let nodes = [
+        ("main", "DAG", "Failed"),
+        ("x", "Pod", "Error"),
+        ("y", "Pod", "Omitted"),
+    ];
+    lists.put(with_nodes(run_v1("a", "Failed", "2026-11-23T21:05:00Z"), false, &nodes));
+    let told = round(&mut events).await;
+    assert_eq!(told, ["a RUNNING FAILED ended x=FAILED y=SKIPPED", "live 0 requests 3"]);
+    lists.put(with_nodes(
+        run_v1("a", "Running", ""),
+        false,
+        &[("x", "Pod", "Running")],
+    ));
+    let told = round(&mut events).await;
+    assert_eq!(told[..2], ["a FAILED RUNNING revived", "a RUNNING RUNNING x=RUNNING"]);
+    // Terminated between two rounds: only the workflow tells.
+    lists.put(with_nodes(
+        run_v1("a", "Failed", "2026-11-23T21:09:00Z"),
+        true,
+        &[("x", "Pod", "Failed")],
+    ));
+    assert_eq!(round(&mut events).await[0], "a RUNNING FAILED ended cancelled x=FAILED");
+    assert_eq!(round(&mut events).await, ["live 0 requests 2"], "told once");
+}
+
+#[tokio::test]
+async fn thousands_of_runs_of_the_older_api_cost_few_requests() {
+    let lists = Lists::default();
+    for number in 0..1000 {
+        lists.put(with_nodes(
+            run_v1(&format!("r{number}"), "Running", ""),
+            false,
+            &[("x", "Pod", "Running")],
+        ));
+    }
+    let server = serve_v1(&lists).await;
+    let runs = server.client().build().unwrap().v1().runs();
+    let request = WatchRuns::new().details(20).pacer(Jumps::new());
+    let mut events = Box::pin(runs.watch(request));
+    let first = round(&mut events).await;
+    assert_eq!(first.len(), 1000 + 20 + 1);
+    assert_eq!(first.last().unwrap(), "live 1000 requests 27");
+    // The next twenty take their turn.
+    let second = round(&mut events).await;
+    assert_eq!(
+        (second.len(), second.last().unwrap().as_str()),
+        (21, "live 1000 requests 26")
+    );
+    assert!(second.iter().all(|text| !first.contains(text)));
+    let asked = |id: usize| server.count("GET", &format!("{LIST_V1}/r{id}"));
+    assert_eq!((0..1000).map(asked).max(), Some(1));
+
+    let mut bare = Box::pin(runs.watch(WatchRuns::new().details(0).pacer(Jumps::new())));
+    assert_eq!(round(&mut bare).await.last().unwrap(), "live 1000 requests 7");
+    lists.put(run_v1("r7", "Succeeded", "2026-11-23T21:05:00Z"));
+    assert_eq!(
+        round(&mut bare).await,
+        ["r7 RUNNING SUCCEEDED ended", "live 999 requests 6"]
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_filter_by_the_end_is_followed_by_the_begin() {
+    let lists = Lists {
+        refused: Some("finished_at"),
+        ..Lists::default()
+    };
+    lists.put(run_v1("old", "Failed", "2026-11-23T21:00:30Z"));
+    let server = serve_v1(&lists).await;
+    let runs = server.client().build().unwrap().v1().runs();
+    let mut events = Box::pin(runs.watch(WatchRuns::new().pacer(Jumps::new())));
+    assert_eq!(round(&mut events).await, ["live 0 requests 3"]);
+    lists.put(run_v1("quick", "Succeeded", "2026-11-23T21:00:03Z"));
+    assert_eq!(
+        round(&mut events).await,
+        ["quick - SUCCEEDED ended", "live 0 requests 2"]
+    );
+    assert_eq!(round(&mut events).await, ["live 0 requests 2"]);
+}
+
+#[tokio::test]
+async fn a_watch_of_given_runs_of_the_older_api_ends_with_them() {
+    let lists = Lists::default();
+    lists.put(run_v1("a", "Terminating", ""));
+    lists.put(run_v1("other", "Running", ""));
+    let server = serve_v1(&lists).await;
+    let runs = server.client().build().unwrap().v1().runs();
+    let ids = [RunId::new("a"), RunId::new("nobody")];
+    let mut events = Box::pin(runs.watch(WatchRuns::new().run_ids(ids).pacer(Jumps::new())));
+    assert_eq!(
+        round(&mut events).await,
+        ["a - CANCELING", "nobody gone", "live 1 requests 2"]
+    );
+    // Seen being terminated: nothing more has to be asked for.
+    lists.put(run_v1("a", "Failed", "2026-11-23T21:05:00Z"));
+    assert_eq!(
+        round(&mut events).await,
+        ["a CANCELING FAILED ended cancelled", "live 0 requests 1"]
+    );
+    assert_eq!(round(&mut events).await, ["over"]);
+}
+
+#[tokio::test]
+async fn waiting_for_a_run_of_the_older_api_ends_with_every_final_status() {
+    let end = "2026-11-23T21:05:00Z";
+    for (status, terminated, outcome) in [
+        ("Succeeded", false, RunOutcome::Succeeded),
+        ("Skipped", false, RunOutcome::Skipped),
+        ("Failed", false, RunOutcome::Failed),
+        ("Error", false, RunOutcome::Failed),
+        ("Failed", true, RunOutcome::Cancelled),
+    ] {
+        let lists = Lists::default();
+        lists.put(run_v1("r1", "", ""));
+        let last = lists.clone();
+        let pacer = Jumps::with(move |number, _| match number {
+            1 => last.put(run_v1("r1", "Running", "")),
+            _ => last.put(with_nodes(
+                run_v1("r1", status, end),
+                terminated,
+                &[("x", "Pod", "Pending")],
+            )),
+        });
+        let server = serve_v1(&lists).await;
+        let runs = server.client().build().unwrap().v1().runs();
+        let id = RunId::new("r1");
+        let done = runs.wait(&id, Wait::new().pacer(pacer)).await.unwrap();
+        assert_eq!((done.outcome, done.run.run.status.unwrap().as_str()), (outcome, status));
+        assert_eq!(server.seen().len(), 3);
+    }
+    let server = serve_v1(&Lists::default()).await;
+    let runs = server.client().build().unwrap().v1().runs();
+    let id = RunId::new("r1");
+    assert!(
+        runs.wait(&id, Wait::new().pacer(Jumps::new()))
+            .await
+            .unwrap_err()
+            .is_not_found()
+    );
+}
+
 #[cfg(feature = "testing")]
 mod on_the_fake {
     use kfp_client::{
@@ -480,6 +688,82 @@ mod on_the_fake {
             assert_eq!(count(&format!("{bad} FAILED RUNNING revived")), 1, "{told}");
             assert_eq!(count(&format!("{long} CANCELING FAILED ended cancelled")), 1, "{told}");
             assert_eq!(count(old.as_ref()), 0, "{told}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_life_of_runs_is_followed_through_the_older_api_on_every_generation() {
+        use kfp_client::{
+            argo::{Container, DagTask, Template, WorkflowBuilder},
+            v1,
+        };
+
+        async fn begin(client: &Client, word: &str) -> RunId {
+            let step = Template::container("step", Container::new("busybox").command(["echo", word]));
+            let workflow = WorkflowBuilder::new("w-").template(step);
+            let workflow = workflow.entrypoint(Template::dag("main", [DagTask::new("one", "step")]));
+            let request = v1::CreateRun::with_unique_name(word, workflow.build().unwrap());
+            client.v1().runs().create(request).await.unwrap().run.id
+        }
+
+        for generation in [Generation::V1_8, Generation::V2_5, Generation::V2_17] {
+            let clock = Clock::manual("2026-11-23T21:00:00Z".parse().unwrap());
+            let fake = KfpServer::builder()
+                .generation(generation)
+                .execution(Execution::Simulate)
+                .clock(clock.clone())
+                .pace(Duration::from_secs(15))
+                .build();
+            let server = fake.start().await;
+            let client = Client::builder(&server.url()).unwrap().build().unwrap();
+            let runs = client.v1().runs();
+            let old = begin(&client, "hello").await;
+            clock.advance(Duration::from_secs(60));
+            let advance = clock.clone();
+            let pacer = Jumps::with(move |_, length| advance.advance(length));
+            let end = runs
+                .wait(&old, Wait::new().pacer(Arc::clone(&pacer) as _))
+                .await
+                .unwrap();
+            assert_eq!(end.outcome, RunOutcome::Succeeded, "{generation}");
+
+            let mut events = Box::pin(runs.watch(WatchRuns::new().pacer(pacer)));
+            assert_eq!(round(&mut events).await, ["live 0 requests 3"], "{generation}");
+            let good = begin(&client, "hello").await;
+            let bad = begin(&client, "please-fail").await;
+            let long = begin(&client, "please-hang").await;
+            let mut told = String::new();
+            for number in 0..12 {
+                told += &round(&mut events).await.join("\n");
+                told.push('\n');
+                match number {
+                    4 => runs.retry(&bad).await.unwrap(),
+                    7 => runs.terminate(&long).await.unwrap(),
+                    _ => {}
+                }
+            }
+            let count = |text: &str| told.matches(text).count();
+            assert_eq!(
+                count(&format!("{good} RUNNING SUCCEEDED ended")),
+                1,
+                "{generation}: {told}"
+            );
+            assert_eq!(count(&format!("{bad} RUNNING FAILED ended")), 2, "{generation}: {told}");
+            assert_eq!(
+                count(&format!("{bad} FAILED RUNNING revived")),
+                1,
+                "{generation}: {told}"
+            );
+            assert_eq!(
+                count(&format!("{long} CANCELING FAILED ended cancelled")),
+                1,
+                "{generation}: {told}"
+            );
+            assert_eq!(count(old.as_ref()), 0, "{generation}: {told}");
+            assert!(
+                count("one=RUNNING") >= 3 && count("one=SUCCEEDED") >= 1,
+                "{generation}: {told}"
+            );
         }
     }
 }

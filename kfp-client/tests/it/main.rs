@@ -15,9 +15,12 @@ mod creation;
 mod following;
 mod ir_documents;
 mod lists;
+mod named_creations;
 mod pacing;
 mod properties;
 mod recordings;
+#[cfg(feature = "testing")]
+mod releases;
 mod scripted;
 mod settings;
 mod transport;

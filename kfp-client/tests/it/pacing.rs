@@ -61,9 +61,27 @@ impl Pacer for Jumps {
     }
 }
 
-/// Runs of a server that knows the lists a watch asks for.
+/// Runs of a server that knows the lists a watch asks for, through either version of the API.
 #[derive(Clone, Default)]
-pub(crate) struct Lists(Arc<Mutex<Vec<Value>>>);
+pub(crate) struct Lists {
+    runs: Arc<Mutex<Vec<Value>>>,
+    /// A field by which the server cannot filter and sort.
+    pub(crate) refused: Option<&'static str>,
+}
+
+/// A run of `v1beta1`.
+pub(crate) fn run_v1(id: &str, status: &str, finished: &str) -> Value {
+    let mut run = json!({"id": id, "name": id, "created_at": "2026-11-23T21:00:00Z",
+        "finished_at": if finished.is_empty() { "1970-01-01T00:00:00Z" } else { finished }});
+    if !status.is_empty() {
+        run["status"] = status.into();
+    }
+    run
+}
+
+fn id(run: &Value) -> &Value {
+    run.get("run_id").unwrap_or(&run["id"])
+}
 
 pub(crate) fn run(id: &str, state: &str, finished: &str) -> Value {
     json!({"run_id": id, "display_name": id, "state": state, "created_at": "2026-11-23T21:00:00Z",
@@ -73,15 +91,31 @@ pub(crate) fn run(id: &str, state: &str, finished: &str) -> Value {
 impl Lists {
     /// Adds the run, or replaces that of its id.
     pub(crate) fn put(&self, run: Value) {
-        let mut runs = self.0.lock().unwrap();
-        match runs.iter_mut().find(|held| held["run_id"] == run["run_id"]) {
+        let mut runs = self.runs.lock().unwrap();
+        match runs.iter_mut().find(|held| id(held) == id(&run)) {
             Some(held) => *held = run,
             None => runs.push(run),
         }
     }
 
-    pub(crate) fn remove(&self, id: &str) {
-        self.0.lock().unwrap().retain(|run| run["run_id"] != id);
+    pub(crate) fn remove(&self, gone: &str) {
+        self.runs.lock().unwrap().retain(|run| id(run) != gone);
+    }
+
+    /// The run of this id of `v1beta1` with its workflow, which is kept beside it.
+    pub(crate) fn detail(&self, wanted: &str) -> Act {
+        let runs = self.runs.lock().unwrap();
+        let Some(run) = runs.iter().find(|run| id(run) == wanted) else {
+            let details = [json!({"error_message": "Run not found."})];
+            return Act::json(
+                404,
+                json!({"error": "m", "code": 5, "message": "m", "details": details}),
+            );
+        };
+        let mut run = run.clone();
+        let workflow = run.as_object_mut().unwrap().remove("workflow");
+        let runtime = workflow.map_or(json!({}), |workflow| json!({"workflow_manifest": workflow.to_string()}));
+        Act::json(200, json!({"run": run, "pipeline_runtime": runtime}))
     }
 
     pub(crate) fn answer(&self, seen: &Seen) -> Act {
@@ -94,11 +128,21 @@ impl Lists {
         let filter = url::form_urlencoded::parse(filter.as_bytes()).next();
         let filter: Value = filter.map_or(json!({}), |(text, _)| serde_json::from_str(&text).unwrap());
         let predicates = filter["predicates"].as_array().cloned().unwrap_or_default();
-        let mut runs = self.0.lock().unwrap().clone();
+        let sort = query("sort_by");
+        let keys = predicates.iter().map(|predicate| predicate["key"].as_str().unwrap());
+        let mut keys = keys.chain(sort.split(' ').take(1));
+        if let Some(refused) = self.refused
+            && keys.any(|key| key == refused)
+        {
+            let message = format!("no support for filtering on unrecognized field \"{refused}\"");
+            return Act::json(400, json!({"code": 3, "message": message}));
+        }
+        let mut runs = self.runs.lock().unwrap().clone();
         runs.retain(|run| {
             predicates.iter().all(|predicate| {
                 let value = &run[predicate["key"].as_str().unwrap()];
-                match predicate["operation"].as_str().unwrap() {
+                let operation = predicate.get("operation").unwrap_or(&predicate["op"]);
+                match operation.as_str().unwrap() {
                     "NOT_EQUALS" => *value != predicate["string_value"],
                     "IN" => predicate["string_values"]["values"].as_array().unwrap().contains(value),
                     "GREATER_THAN_EQUALS" => value.as_str() >= predicate["timestamp_value"].as_str(),
@@ -106,9 +150,11 @@ impl Lists {
                 }
             })
         });
-        let sort = query("sort_by");
-        if sort == "finished_at desc" {
-            runs.sort_by_key(|run| std::cmp::Reverse(run["finished_at"].to_string()));
+        if let Some(key) = sort.strip_suffix(" desc") {
+            runs.sort_by_key(|run| std::cmp::Reverse(run[key].to_string()));
+        }
+        for run in &mut runs {
+            run.as_object_mut().unwrap().remove("workflow");
         }
         let size: usize = query("page_size").parse().unwrap();
         let start: usize = query("page_token").parse().unwrap_or(0);

@@ -3,6 +3,7 @@
 use kfp_client::{
     Filter, ListKeys, ListRuns,
     ir::{ContainerComponent, ParameterSource, ParameterType, PipelineBuilder, PipelineDocument, TaskBuilder},
+    v1,
 };
 use proptest::{collection::vec, prelude::*};
 use serde_json::Value;
@@ -22,24 +23,47 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_text_reaches_the_server_unchanged(texts in vec(any::<String>(), 1..4), seconds in 1_i64..4_000_000_000) {
+    fn every_value_reaches_the_server_unchanged_in_both_dialects(
+        texts in vec(any::<String>(), 1..4),
+        traps in vec("[%+&=#? ]{0,4}", 1..3),
+        seconds in 1_i64..4_000_000_000,
+        ints in vec(any::<i32>(), 1..4),
+        longs in vec(any::<i64>(), 1..4),
+    ) {
         let time = jiff::Timestamp::from_second(seconds).unwrap();
         let filter = Filter::new()
-            .equals("display_name", texts[0].clone())
+            .equals("name", texts[0].clone())
             .one_of("description", texts.clone())
-            .since("created_at", time);
+            .contains("name", traps.concat())
+            .not_equals("name", traps[0].clone())
+            .since("created_at", time)
+            .equals_int("created_at", ints[0])
+            .equals_long("created_at", longs[0])
+            .one_of_ints("created_at", ints.clone())
+            .one_of_longs("created_at", longs.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let target = runtime.block_on(async {
+        let targets = runtime.block_on(async {
             let server = Server::start(|_, _| Act::json(200, "{}")).await;
-            let runs = server.client().build().unwrap().runs();
-            runs.list(&ListRuns::new().filter(filter)).await.unwrap();
-            server.seen()[0].target.clone()
+            let client = server.client().build().unwrap();
+            client.runs().list(&ListRuns::new().filter(filter.clone())).await.unwrap();
+            client.v1().runs().list(&v1::ListRuns::new().filter(filter)).await.unwrap();
+            server.seen().into_iter().map(|seen| seen.target).collect::<Vec<_>>()
         });
-        let read = read(&target);
-        prop_assert_eq!(&read["predicates"][0]["string_value"], &Value::from(texts[0].clone()));
-        prop_assert_eq!(&read["predicates"][1]["string_values"]["values"], &Value::from(texts));
-        let sent: jiff::Timestamp = read["predicates"][2]["timestamp_value"].as_str().unwrap().parse().unwrap();
-        prop_assert_eq!(sent, time);
+        let texts_of = |longs: &[i64]| longs.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for (target, operation) in targets.iter().zip(["operation", "op"]) {
+            let expected = serde_json::json!({"predicates": [
+                {operation: "EQUALS", "key": "name", "string_value": texts[0]},
+                {operation: "IN", "key": "description", "string_values": {"values": texts}},
+                {operation: "IS_SUBSTRING", "key": "name", "string_value": traps.concat()},
+                {operation: "NOT_EQUALS", "key": "name", "string_value": traps[0]},
+                {operation: "GREATER_THAN_EQUALS", "key": "created_at", "timestamp_value": time.to_string()},
+                {operation: "EQUALS", "key": "created_at", "int_value": ints[0]},
+                {operation: "EQUALS", "key": "created_at", "long_value": longs[0].to_string()},
+                {operation: "IN", "key": "created_at", "int_values": {"values": ints}},
+                {operation: "IN", "key": "created_at", "long_values": {"values": texts_of(&longs)}},
+            ]});
+            prop_assert_eq!(read(target), expected);
+        }
     }
 
     #[test]

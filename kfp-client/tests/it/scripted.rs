@@ -23,6 +23,8 @@ pub(crate) enum Act {
     Close,
     /// Announces more bytes than it sends.
     Truncate(String),
+    /// Announces more bytes than it sends, and keeps the connection.
+    Stall(String),
     /// Never answers.
     Hang,
 }
@@ -112,6 +114,7 @@ impl Server {
                 }
                 act = *next;
             }
+            let stalls = matches!(act, Act::Stall(_));
             let (status, headers, body, length) = match act {
                 Act::Answer(status, kind, body) => {
                     let length = body.len();
@@ -121,7 +124,7 @@ impl Server {
                     let length = body.len();
                     (status, headers, body, length)
                 }
-                Act::Truncate(body) => {
+                Act::Truncate(body) | Act::Stall(body) => {
                     let length = body.len() + 100;
                     (200, vec![("content-type", "application/json".to_owned())], body, length)
                 }
@@ -133,7 +136,13 @@ impl Server {
                 head = format!("{head}{name}: {value}\r\n");
             }
             let whole = format!("{head}\r\n{body}");
-            if stream.write_all(whole.as_bytes()).await.is_err() || length > body.len() {
+            if stream.write_all(whole.as_bytes()).await.is_err() {
+                return;
+            }
+            if stalls {
+                std::future::pending::<()>().await;
+            }
+            if length > body.len() {
                 return;
             }
             *self.answered.lock().unwrap() += 1;

@@ -3,7 +3,8 @@
 use std::{sync::Mutex, time::Duration};
 
 use kfp_client::{
-    Client, Error, ExperimentId, Filter, ListExperiments, ListRuns, RunId, RunOutcome, RuntimeState, TraceContext, Wait,
+    Client, Error, ExperimentId, Filter, ListExperiments, ListRuns, RunId, RunOutcome, RuntimeState, TraceContext,
+    Wait, v1,
 };
 use serde_json::{Value, json};
 
@@ -188,12 +189,47 @@ async fn reads_outlast_cuts_resets_and_storms() {
 
 #[tokio::test]
 async fn a_500_that_a_user_caused_is_never_tried_again_and_one_of_a_gateway_is() {
-    let text = "Failed to get: InternalServerError: Invalid input error: Invalid api version";
-    let body = json!({"code": 13, "message": text, "details": []});
+    type Expected = fn(&Error) -> bool;
+    let cases: [(&str, Expected); 6] = [
+        (
+            "Failed to get: InternalServerError: Invalid input error: Run name cannot be empty",
+            |error| matches!(error, Error::InvalidArgument(_)),
+        ),
+        (
+            "Failed to fetch: ResourceNotFoundError: PipelineVersion nope not found",
+            |error| error.is_not_found(),
+        ),
+        ("Failed: Already exist error: The name x already exists", |error| {
+            matches!(error, Error::AlreadyExists(_))
+        }),
+        (
+            "Failed to list: Error 1054 (42S22): Unknown column 'experiments.x' in 'WHERE'",
+            |error| matches!(error, Error::InvalidArgument(_)),
+        ),
+        (
+            "API request version v2beta1: Invalid input error: Invalid api version detected",
+            |error| matches!(error, Error::Unsupported(_)),
+        ),
+        (
+            "Internal error: Unauthenticated: Request header error: there is no user identity header.",
+            |error| matches!(error, Error::Unauthenticated(_)),
+        ),
+    ];
+    for (text, expected) in cases {
+        let body = json!({"code": 13, "message": text, "details": []});
+        let (result, tries) = after(vec![Act::json(500, &body)]).await;
+        let error = result.unwrap_err();
+        assert!(expected(&error) && tries == 1, "{error}");
+        assert!(!error.is_retryable(), "{error}");
+    }
+    // The server's own fault, of which nobody knows whether it passes.
+    let body = json!({"code": 13, "message": "Failed to get a run: sql: connection is already closed"});
     let (result, tries) = after(vec![Act::json(500, &body)]).await;
     let error = result.unwrap_err();
-    assert!(matches!(error, Error::Server(_)) && tries == 1, "{error}");
-    assert!(!error.is_retryable(), "{error}");
+    assert!(
+        matches!(error, Error::Server(_)) && tries == 1 && error.is_retryable(),
+        "{error}"
+    );
     let (result, tries) = after(vec![busy(500, "0", "proxy error")]).await;
     assert!(result.is_ok() && tries == 2, "{result:?}");
 }
@@ -245,4 +281,133 @@ async fn the_callers_trace_is_joined() {
     let plain = server.client().build().unwrap();
     plain.health().await.unwrap();
     assert!(!server.seen()[1].head.contains("traceparent"));
+}
+
+/// Every trap of an answer, through the older API as well.
+#[tokio::test]
+async fn the_older_api_falls_into_none_of_them() {
+    let page = "<!doctype html><title>Log in to Your Account</title>";
+    for (status, location) in [
+        (200, None),
+        (302, Some("https://idp.example.com/auth?state=secret")),
+        (401, None),
+    ] {
+        let (client, server) = client(move || {
+            let location = location.map(|location| ("location", location.to_owned()));
+            let kind = ("content-type", "text/html".to_owned());
+            Act::Headers(status, [kind].into_iter().chain(location).collect(), page.to_owned())
+        })
+        .await;
+        let runs = client.v1().runs();
+        let error = runs.get(&RunId::new("r1")).await.unwrap_err();
+        assert!(
+            matches!(error, Error::LoginPage(_)) && !error.to_string().contains("secret"),
+            "{error}"
+        );
+        let error = runs.list(&v1::ListRuns::new()).await.unwrap_err();
+        assert!(matches!(error, Error::LoginPage(_)), "{error}");
+        let error = runs.terminate(&RunId::new("r1")).await.unwrap_err();
+        assert!(matches!(error, Error::LoginPage(_)), "{error}");
+        assert_eq!(server.seen().len(), 3, "none is tried again");
+    }
+
+    let answer = json!({"jobs": [
+        {"id": "j", "name": "n", "created_at": "2026-11-23T21:02:24Z", "updated_at": "1970-01-01T00:00:00Z",
+         "max_concurrency": "9007199254740993", "status": "MELTING", "mode": null,
+         "trigger": {"periodic_schedule": {"interval_second": 60, "start_time": "0001-01-01T00:00:00Z"}}},
+        {"id": "broken", "error": "Failed to convert: ResourceNotFoundError: Pipeline p not found"}]});
+    let (api, _) = client(move || Act::json(200, &answer)).await;
+    let page = api.v1().jobs().list(&v1::ListJobs::new()).await.unwrap();
+    let job = &page.items[0];
+    assert_eq!(
+        (job.max_concurrency, job.updated_at, &job.mode),
+        (Some(9_007_199_254_740_993), None, &None)
+    );
+    assert_eq!(job.status, Some(v1::JobStatus::Unknown("MELTING".to_owned())));
+    let schedule = job.trigger.clone().unwrap().periodic_schedule.unwrap();
+    assert_eq!((schedule.interval_second, schedule.start_time), (Some(60), None));
+    assert_eq!(page.items.len(), 1);
+    assert!(page.broken[0].is_not_found(), "{}", page.broken[0]);
+
+    let (api, _) = client(|| Act::json(200, json!({"run": {"id": "r1", "status": "Melting"}}))).await;
+    let run = api.v1().runs().get(&RunId::new("r1")).await.unwrap();
+    assert_eq!(run.outcome(), RunOutcome::Unfinished);
+    assert_eq!(serde_json::to_value(&run).unwrap()["run"]["status"], "Melting");
+}
+
+#[tokio::test]
+async fn errors_in_a_list_are_told_by_what_they_say() {
+    let item = |id: &str, code: i32, message: &str| json!({"run_id": id, "error": {"code": code, "message": message, "details": []}});
+    let answer = json!({"total_size": 3, "runs": [
+        item("a", 5, "Run a not found"),
+        item("b", 13, "Failed to get: ResourceNotFoundError: Pipeline p not found"),
+        item("c", 13, "Failed to parse the state history")]});
+    let (client, _) = client(move || Act::json(200, &answer)).await;
+    let page = client.runs().list(&ListRuns::new()).await.unwrap();
+    assert!(page.items.is_empty() && page.total_size == 3);
+    let [absent, wrapped, failed] = &page.broken[..] else {
+        panic!("{:?}", page.broken)
+    };
+    assert!(absent.is_not_found() && wrapped.is_not_found(), "{absent} {wrapped}");
+    assert!(
+        matches!(failed, Error::Server(_)) && failed.to_string().contains("c: Failed"),
+        "{failed}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_stops_in_the_middle_ends_at_the_limit() {
+    // The head and a part of the body come, then nothing more.
+    let server = Server::start(|_, _| Act::Stall("{\"run_id\": \"r1\",".into())).await;
+    let client = server.client().timeout(Duration::from_millis(400)).build().unwrap();
+    let started = std::time::Instant::now();
+    let error = client.runs().get(&RunId::new("r1")).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout(_)) && error.is_retryable(), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(server.seen().len() >= 2, "a read is asked again");
+}
+
+#[tokio::test]
+async fn pages_of_a_gateway_are_no_data_and_no_login() {
+    for (status, expected) in [
+        (404, "not served"),
+        (500, "server error"),
+        (502, "unavailable"),
+        (413, "unexpected"),
+    ] {
+        let page = format!("<html><head><title>{status} of nginx</title></head><body>x</body></html>");
+        let (client, _) = client(move || Act::Answer(status, "text/html", page.clone())).await;
+        let error = client.runs().terminate(&RunId::new("r1")).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains(expected) && text.contains(&format!("{status} of nginx")),
+            "{text}"
+        );
+        assert!(!matches!(error, Error::LoginPage(_)) && !text.contains('<'), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn data_of_another_kind_is_an_error_that_says_where() {
+    for (body, place) in [
+        ("[]", "."),
+        ("null", "."),
+        ("\"text\"", "."),
+        (r#"{"run_id": 5}"#, "run_id"),
+        (r#"{"state_history": [{"state": {}}]}"#, "state_history[0].state"),
+        (
+            r#"{"run_details": {"task_details": [{"execution_id": "many"}]}}"#,
+            "run_details.task_details[0].execution_id",
+        ),
+        (r#"{"created_at": "yesterday"}"#, "created_at"),
+    ] {
+        let (client, server) = client(move || Act::json(200, body)).await;
+        let error = client.runs().get(&RunId::new("r1")).await.unwrap_err();
+        assert!(
+            matches!(error, Error::Decode(_)) && !error.is_retryable(),
+            "{body}: {error}"
+        );
+        assert_eq!(error.context().unwrap().json_path(), Some(place), "{body}");
+        assert_eq!(server.seen().len(), 1, "{body}");
+    }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use kfp_client::{
-    Error, PipelineId, RunOutcome,
+    Error, PipelineId, Resource, RunOutcome,
     argo::{Container, DagTask, Template, WorkflowBuilder},
     v1::{CreateJob, CreateRun, ListRuns, ReportMetrics, RunMetric, Trigger},
 };
@@ -136,10 +136,11 @@ async fn an_outcome_that_stays_open_carries_the_name() {
             !error.is_retryable() && error.to_string().contains("train 1"),
             "{error}"
         );
-        let Error::NamedOutcomeUnknown { run, context } = error else {
+        let Error::NamedOutcomeUnknown { submitted, context } = error else {
             panic!("the outcome is open");
         };
-        assert_eq!((&*run.name, run.name_is_unique), ("train 1", looks));
+        assert_eq!((&*submitted.name, submitted.name_is_unique), ("train 1", looks));
+        assert!(submitted.resource == Resource::Run && submitted.run_id.is_some());
         assert_eq!(context.operation(), "v1.runs.create");
         assert_eq!(server.count("POST", RUNS), 1);
         // Another run of a name that is no one's own may be listed; it is not taken for this one.

@@ -41,6 +41,8 @@ fn expected(status: u64, body: &Value) -> &'static str {
         (500, Some(13)) if text.contains("no user identity header") => "unauthenticated",
         (500, Some(13)) if text.contains("Failed to store run") => "outcome unknown",
         (500, Some(13)) if text.contains("Experiment no-such not found") => "not found",
+        (400, None) if text.contains("PermissionDenied: ") => "permission denied",
+        (400, None) if text.contains("ResourceNotFoundError") => "not found",
         (500, Some(13)) if text.contains("Data too long") || text.contains("SQL syntax") => "invalid argument",
         (500, Some(13)) => "server",
         (500, None) if text.contains("already exist") => "already exists",

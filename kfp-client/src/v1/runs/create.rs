@@ -9,15 +9,16 @@ use super::{
 };
 use crate::{
     endpoint::{Call, path_id},
-    error::{Error, Result, SubmittedRun},
+    error::{Error, Result},
     http::{Reply, context, decode},
     ids::{ExperimentId, RunId},
-    submit::{self, Claim, Outcome, Submission},
+    submit::{self, Claim, Outcome, Resource, Submission, Submitted},
     v1::{
         references::{ResourceKey, ResourceReference, ResourceType},
         source::{PipelineSpec, Plan, Source},
     },
     v2::{storable, stored_text},
+    version::Feature,
 };
 
 /// A run to be made.
@@ -180,15 +181,17 @@ impl Runs {
         let chosen = request.run_id.clone();
         let run_id = chosen.clone().unwrap_or_else(RunId::random);
         path_id("run_id", run_id.as_str())?;
-        let submitted = SubmittedRun {
-            name: request.name.clone(),
-            run_id: run_id.clone(),
+        let submitted = Submitted {
+            run_id: Some(run_id.clone()),
             name_is_unique: request.name_is_unique,
+            ..Submitted::new(Resource::Run, &request.name)
         };
+        let newer = request.plan.is_newer_format();
         let within = request.experiment_id.clone();
         let within = within.map(|id| ResourceKey::new(ResourceType::Experiment, id));
         let body = request.body(&run_id)?;
         let call = self.call("v1.runs.create", http::Method::POST, &[])?.json(&body)?;
+        let call = call.needs(Feature::NEWER_FORMAT, newer);
         if let Some((_, bytes)) = &call.body {
             storable("pipeline or parameters", &String::from_utf8_lossy(bytes))?;
         }
@@ -201,8 +204,7 @@ impl Runs {
         };
         // The server would start a second workflow before it notices that an id is taken, and names may repeat.
         if submitted.name_is_unique && self.named(&submitted.name, within.as_ref()).await?.is_some() {
-            let message = format!("there is a run of name \"{}\"", submitted.name);
-            return Err(Error::AlreadyExists(context(&call, message)));
+            return Err(submit::taken(&call, &submitted));
         }
         if chosen.is_some() && self.get_opt(&run_id).await?.is_some() {
             let message = format!("there is a run of id {run_id}");
@@ -219,10 +221,10 @@ impl Runs {
                 other => other,
             }
         };
-        match submit::once(inner, &call, claim, made, look).await? {
+        match submit::once(inner, &call, Some(claim), made, Some(look)).await? {
             Outcome::Made(run) => Ok(run),
             Outcome::Unknown(context) => Err(Error::NamedOutcomeUnknown {
-                run: Box::new(submitted),
+                submitted: Box::new(submitted),
                 context,
             }),
         }
@@ -235,7 +237,7 @@ impl Runs {
 }
 
 /// Reads the answer to a creation. Its id need not be the one asked for.
-fn made(call: &Call, reply: &Reply, _: &str) -> Submission<RunDetail> {
+fn made(call: &Call, reply: &Reply) -> Submission<RunDetail> {
     match decode::<RunDetail>(call, reply) {
         Ok(detail) if !detail.run.id.is_empty() => Submission::Made(Box::new(detail)),
         Ok(_) => Submission::Open(Error::UnexpectedResponse(context(call, "the answer names no run"))),

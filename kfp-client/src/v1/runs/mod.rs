@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use self::model::{Run, RunDetail};
 use super::{
-    ROOT, parameters,
+    ROOT, list_query,
     references::{ResourceKey, ResourceType},
 };
 use crate::{
@@ -23,8 +23,9 @@ use crate::{
     filter::Filter,
     http::context,
     ids::{ExperimentId, RunId},
+    list::list_request,
     page::{self, Page},
-    v2::{experiments::optional, list_request},
+    v2::experiments::optional,
 };
 
 list_request! {
@@ -52,7 +53,7 @@ impl ListRuns {
 /// Operations on runs; made by [`V1::runs`](super::V1::runs).
 #[derive(Debug, Clone)]
 pub struct Runs {
-    pub(super) client: Client,
+    pub(crate) client: Client,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +67,7 @@ impl Runs {
         Self { client }
     }
 
-    fn call(&self, operation: &'static str, method: Method, rest: &[&str]) -> Result<Call> {
+    pub(crate) fn call(&self, operation: &'static str, method: Method, rest: &[&str]) -> Result<Call> {
         let mut path = vec![ROOT[0], ROOT[1], "runs"];
         path.extend(rest);
         Call::new(operation, method, &self.client.inner.base, &path)
@@ -97,20 +98,16 @@ impl Runs {
     /// which fails where a run lacks the metric.
     pub async fn list(&self, request: &ListRuns) -> Result<Page<Run>> {
         let call = self.call("v1.runs.list", Method::GET, &[])?;
-        self.client.page(&parameters!(request).add(call)?).await
+        let key = request.reference.as_ref();
+        self.client
+            .page(&list_query(call, "resource_reference_key", key, request)?)
+            .await
     }
 
     /// Lists all pages, fetched as they are needed.
     pub fn list_all(&self, request: ListRuns) -> impl Stream<Item = Result<Run>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, mut request) = (this.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list(&request).await
-            }
+        page::all(self.clone(), request, |this, request| async move {
+            this.list(&request).await
         })
     }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::metrics::RunMetric;
 use crate::{
-    RunOutcome, argo,
+    RunOutcome, RuntimeState, argo,
     ids::{ExperimentId, JobId, PipelineVersionId, RunId},
     message::message,
     page::Listed,
@@ -94,6 +94,20 @@ impl Run {
         referred(&self.resource_references, &ResourceType::Job).map(JobId::new)
     }
 
+    /// Its status in the words of the newer API. A run without one is pending (KFP 1.8).
+    pub fn state(&self) -> RuntimeState {
+        match &self.status {
+            None | Some(RunStatus::Pending) => RuntimeState::Pending,
+            Some(RunStatus::Running) => RuntimeState::Running,
+            Some(RunStatus::Succeeded) => RuntimeState::Succeeded,
+            Some(RunStatus::Skipped) => RuntimeState::Skipped,
+            Some(RunStatus::Terminating) => RuntimeState::Canceling,
+            Some(RunStatus::Failed | RunStatus::Error) => RuntimeState::Failed,
+            Some(RunStatus::Unclear) => RuntimeState::Unspecified,
+            Some(RunStatus::Unknown(text)) => RuntimeState::Unknown(text.clone()),
+        }
+    }
+
     /// How the run stands. A terminated run ends as `Failed` and cannot be told from one that failed by itself;
     /// [`RunDetail::outcome`] can.
     pub fn outcome(&self) -> RunOutcome {
@@ -149,6 +163,13 @@ message! {
         run: Run,
         /// What the cluster knows.
         pipeline_runtime: PipelineRuntime,
+    }
+}
+
+impl From<Run> for RunDetail {
+    /// A run of which the cluster's knowledge is not known, as lists give it.
+    fn from(run: Run) -> Self {
+        Self { run, ..Self::default() }
     }
 }
 

@@ -6,15 +6,16 @@ use http::Method;
 use serde::Serialize;
 
 use super::{
-    CreatePipeline, Pipelines,
+    CreatePipeline, Pipelines, is_other_name,
     model::{PackageUrl, Pipeline, PipelineVersion},
     upload::check_tags,
 };
 use crate::{
-    endpoint::path_id,
+    endpoint::{Call, path_id},
     error::{Error, Result},
     ids::PipelineId,
     v2::{storable, stored_text},
+    version::Feature,
 };
 
 /// A version of a pipeline that the server downloads.
@@ -78,6 +79,11 @@ impl CreatePipelineVersion {
         self
     }
 
+    fn needs(&self, call: Call) -> Call {
+        call.needs(Feature::TAGS, !self.tags.is_empty())
+            .needs(Feature::SHOWN_NAME, is_other_name(&self.display_name, &self.name))
+    }
+
     fn body<'a>(&'a self, pipeline_id: &'a str) -> Result<VersionBody<'a>> {
         stored_text("name", &self.name, 127, true)?;
         stored_text("display_name", &self.display_name, 127, false)?;
@@ -94,6 +100,7 @@ impl CreatePipelineVersion {
             description: &self.description,
             package_url: PackageUrl {
                 pipeline_url: self.package_url.trim().to_owned(),
+                ..PackageUrl::default()
             },
             code_source_url: &self.code_source_url,
             tags: &self.tags,
@@ -139,7 +146,8 @@ struct VersionBody<'a> {
 }
 
 impl Pipelines {
-    /// Makes a pipeline with its first version, which the server downloads. [`Error::AlreadyExists`] if the name is
+    /// Makes a pipeline with its first version, which the server downloads; as safe as [`create`](Self::create).
+    /// [`Error::AlreadyExists`] if the name is
     /// taken, [`Error::InvalidArgument`] if the server may not use the URL.
     ///
     /// An upload works on every server and needs no way from there to the file; prefer it.
@@ -150,18 +158,20 @@ impl Pipelines {
     ) -> Result<Pipeline> {
         let body = serde_json::json!({"pipeline": pipeline.body()?, "pipeline_version": version.body("")?});
         let call = self.call("pipelines.create_with_version", Method::POST, &["create"])?;
-        self.client.inner.json(&call.json(&body)?).await
+        let call = version.needs(pipeline.needs(call.json(&body)?));
+        self.submit(&call, &pipeline.name, &pipeline.namespace).await
     }
 
-    /// Makes a version of a pipeline, which the server downloads. [`Error::AlreadyExists`] if the pipeline has one of
+    /// Makes a version of a pipeline, which the server downloads; as safe as [`create`](Self::create).
+    /// [`Error::AlreadyExists`] if the pipeline has one of
     /// that name, [`Error::InvalidArgument`] if the server may not use the URL.
     pub async fn create_version(&self, id: &PipelineId, request: &CreatePipelineVersion) -> Result<PipelineVersion> {
-        let id = path_id("pipeline_id", id.as_str())?;
+        let path = path_id("pipeline_id", id.as_str())?;
         // The server takes the pipeline from the body and not from the path.
-        let body = request.body(id)?;
+        let body = request.body(path)?;
         let call = self
-            .call("pipelines.create_version", Method::POST, &[id, "versions"])?
+            .call("pipelines.create_version", Method::POST, &[path, "versions"])?
             .json(&body)?;
-        self.client.inner.json(&call).await
+        self.submit_version(&request.needs(call), id, &request.name).await
     }
 }

@@ -76,7 +76,7 @@ impl Pipelines {
         if let Some(found) = self.find(&request.name, namespace).await? {
             return Ok(found);
         }
-        match self.client.inner.json(&call).await {
+        match self.submit(&call, &request.name, &request.namespace).await {
             Err(error) if may_be_there(&error) => self.find(&request.name, namespace).await?.ok_or(error),
             other => other,
         }
@@ -91,7 +91,7 @@ impl Pipelines {
         if let Some(found) = self.find_version(&request.pipeline_id, &request.name).await? {
             return Ok(found);
         }
-        match self.client.inner.json(&call).await {
+        match self.submit_version(&call, &request.pipeline_id, &request.name).await {
             Err(error) if may_be_there(&error) => {
                 let found = self.find_version(&request.pipeline_id, &request.name).await?;
                 found.ok_or(error)
@@ -106,11 +106,8 @@ fn identity<'a>(name: &'a str, display_name: &'a str) -> &'a str {
     if name.is_empty() { display_name } else { name }
 }
 
-/// Whether a name may be there after a creation that failed: it was taken (older servers say 500), or the creation was
-/// carried out and its answer lost.
+/// Whether a name may be there after a creation that failed: it was taken, which older servers say in words that are
+/// not all known.
 fn may_be_there(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::AlreadyExists(_) | Error::Server(_) | Error::Timeout(_) | Error::Interrupted(_) | Error::Unavailable(_)
-    )
+    matches!(error, Error::AlreadyExists(_) | Error::Server(_))
 }

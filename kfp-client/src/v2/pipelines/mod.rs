@@ -18,13 +18,16 @@ use self::{
     model::{Pipeline, PipelineVersion},
     upload::check_tags,
 };
-use super::{ROOT, experiments::optional, list_query, list_request, stored_text};
+use super::{ROOT, experiments::optional, stored_text};
 use crate::{
     client::Client,
     endpoint::{Call, path_id},
     error::{Error, Result},
     ids::{PipelineId, PipelineVersionId},
+    list::{self, list_request},
     page::{self, Page},
+    submit::{self, Resource, Submitted},
+    version::Feature,
 };
 
 /// An empty pipeline to be made; versions are uploaded to it.
@@ -95,6 +98,11 @@ impl CreatePipeline {
         self
     }
 
+    fn needs(&self, call: Call) -> Call {
+        call.needs(Feature::TAGS, !self.tags.is_empty())
+            .needs(Feature::SHOWN_NAME, is_other_name(&self.display_name, &self.name))
+    }
+
     fn body(&self) -> Result<PipelineBody<'_>> {
         stored_text("name", &self.name, 128, true)?;
         stored_text("display_name", &self.display_name, 128, false)?;
@@ -108,6 +116,11 @@ impl CreatePipeline {
             tags: &self.tags,
         })
     }
+}
+
+/// Whether there is a name to show that is another one than the name.
+fn is_other_name(display_name: &str, name: &str) -> bool {
+    !display_name.is_empty() && display_name != name
 }
 
 list_request! {
@@ -140,12 +153,35 @@ impl Pipelines {
         Call::new(operation, method, &self.client.inner.base, &path)
     }
 
-    /// Makes an empty pipeline. [`Error::AlreadyExists`] if the name is taken.
+    /// Makes an empty pipeline.
+    ///
+    /// Like every creation of a pipeline or a version: the request is sent once and never broken off, and after a lost
+    /// answer the thing is looked for by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyExists`] if the name is taken; [`Error::NamedOutcomeUnknown`] if the answer was lost and there
+    /// is no pipeline of the name.
     pub async fn create(&self, request: &CreatePipeline) -> Result<Pipeline> {
         let call = self
             .call("pipelines.create", Method::POST, &[])?
             .json(&request.body()?)?;
-        self.client.inner.json(&call).await
+        self.submit(&request.needs(call), &request.name, &request.namespace)
+            .await
+    }
+
+    /// Makes the pipeline of this name.
+    async fn submit(&self, call: &Call, name: &str, namespace: &str) -> Result<Pipeline> {
+        let submitted = Submitted::new(Resource::Pipeline, name);
+        let find = || self.find(name, Some(namespace));
+        submit::named(&self.client.inner, call, None, submitted, find).await
+    }
+
+    /// Makes the version of this name.
+    async fn submit_version(&self, call: &Call, id: &PipelineId, name: &str) -> Result<PipelineVersion> {
+        let submitted = Submitted::new(Resource::PipelineVersion, name);
+        let find = || self.find_version(id, name);
+        submit::named(&self.client.inner, call, None, submitted, find).await
     }
 
     /// Gets a pipeline. [`Error::NotFound`] if there is none of that id.
@@ -161,52 +197,43 @@ impl Pipelines {
     }
 
     /// Gets the pipeline of this name. Without a namespace, KFP 2.17 finds pipelines of any namespace. Not served by
-    /// KFP 2.0 ([`Error::Server`]).
+    /// KFP 2.0 ([`Error::Unsupported`]), where [`find`](Self::find) does the same.
     pub async fn get_by_name(&self, name: &str, namespace: Option<&str>) -> Result<Pipeline> {
         if name.is_empty() || name.contains('/') {
             return Err(Error::invalid("name", "not empty and without `/`"));
         }
         let call = self.call("pipelines.get_by_name", Method::GET, &["names", name])?;
         let call = call.query("namespace", namespace.unwrap_or_default());
-        self.client.inner.json(&call).await
+        self.client
+            .inner
+            .json(&call.needs(Feature::PIPELINE_BY_NAME, true))
+            .await
     }
 
     /// Lists one page.
     pub async fn list(&self, request: &ListPipelines) -> Result<Page<Pipeline>> {
         let call = self.call("pipelines.list", Method::GET, &[])?;
         let call = call.query("namespace", request.namespace.as_deref().unwrap_or_default());
-        let call = list_query(
-            call,
-            request.page_size,
-            &request.page_token,
-            &request.sort_by,
-            &request.filter,
-        )?;
-        self.client.page(&call).await
+        self.client.page(&list::query(call, request)?).await
     }
 
     /// Lists all pages, fetched as they are needed.
     pub fn list_all(&self, request: ListPipelines) -> impl Stream<Item = Result<Pipeline>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, mut request) = (this.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list(&request).await
-            }
+        page::all(self.clone(), request, |this, request| async move {
+            this.list(&request).await
         })
     }
 
     /// Deletes a pipeline.
     ///
-    /// With `cascade` its versions go too (from KFP 2.14 on; older servers ignore it). Otherwise a pipeline that has
+    /// With `cascade` its versions go too (from KFP 2.14 on). Otherwise a pipeline that has
     /// versions is refused ([`Error::InvalidArgument`]).
     pub async fn delete(&self, id: &PipelineId, cascade: bool) -> Result<()> {
         let id = path_id("pipeline_id", id.as_str())?;
         let call = self.call("pipelines.delete", Method::DELETE, &[id])?;
-        let call = call.query("cascade", if cascade { "true" } else { "" });
+        let call = call
+            .query("cascade", if cascade { "true" } else { "" })
+            .needs(Feature::CASCADE, cascade);
         self.client.inner.done(&call).await
     }
 
@@ -218,14 +245,7 @@ impl Pipelines {
     ) -> Result<Page<PipelineVersion>> {
         let id = path_id("pipeline_id", id.as_str())?;
         let call = self.call("pipelines.list_versions", Method::GET, &[id, "versions"])?;
-        let call = list_query(
-            call,
-            request.page_size,
-            &request.page_token,
-            &request.sort_by,
-            &request.filter,
-        )?;
-        self.client.page(&call).await
+        self.client.page(&list::query(call, request)?).await
     }
 
     /// Lists all pages of a pipeline's versions, fetched as they are needed.
@@ -234,15 +254,8 @@ impl Pipelines {
         id: PipelineId,
         request: ListPipelineVersions,
     ) -> impl Stream<Item = Result<PipelineVersion>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, id, mut request) = (this.clone(), id.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list_versions(&id, &request).await
-            }
+        page::all((self.clone(), id), request, |(this, id), request| async move {
+            this.list_versions(&id, &request).await
         })
     }
 

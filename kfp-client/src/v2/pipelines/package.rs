@@ -115,8 +115,13 @@ impl PipelinePackage {
         Ok(Self(Kind::Archive { name, content }))
     }
 
+    /// Whether it is known to be a pipeline in the newer format; what is in an archive is not looked at.
+    pub(crate) fn is_newer_format(&self) -> bool {
+        matches!(&self.0, Kind::Document(file) if !file.is_workflow())
+    }
+
     /// Puts it into a call. A document is held in memory, so that every middleware can send it again.
-    pub(super) fn add_to(&self, call: Call) -> Result<Call> {
+    pub(crate) fn add_to(&self, call: Call) -> Result<Call> {
         match &self.0 {
             Kind::Document(file) => call.file("uploadfile", "pipeline.yaml", &file.content()?),
             Kind::Archive { name, content } => {

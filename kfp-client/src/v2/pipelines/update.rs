@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
     ids::{PipelineId, PipelineVersionId},
     v2::stored_text,
+    version::Feature,
 };
 
 /// What is to change of a pipeline or a version. Nothing else of them can be changed.
@@ -66,7 +67,7 @@ impl UpdatePipeline {
 }
 
 impl Pipelines {
-    /// Changes a pipeline's name to show, its labels, or both (from KFP 2.17 on; [`Error::Unsupported`] before). Gives
+    /// Changes a pipeline's name to show, its labels, or both (from KFP 2.17 on). Gives
     /// it as it is then.
     ///
     /// Its identity, `name`, stays. Two who change the labels at once overwrite each other: the server knows no
@@ -75,10 +76,10 @@ impl Pipelines {
         request.validate(128)?;
         let id = path_id("pipeline_id", id.as_str())?;
         let call = self.call("pipelines.update", Method::PATCH, &[id])?.json(request)?;
-        self.client.inner.json(&call).await
+        self.client.inner.json(&call.needs(Feature::UPDATE, true)).await
     }
 
-    /// Changes a version's name to show, its labels, or both (from KFP 2.17 on; [`Error::Unsupported`] before). Gives
+    /// Changes a version's name to show, its labels, or both (from KFP 2.17 on). Gives
     /// it as it is then.
     pub async fn update_version(
         &self,
@@ -91,6 +92,6 @@ impl Pipelines {
         let call = self
             .call("pipelines.update_version", Method::PATCH, &[id, "versions", version])?
             .json(request)?;
-        self.client.inner.json(&call).await
+        self.client.inner.json(&call.needs(Feature::UPDATE, true)).await
     }
 }

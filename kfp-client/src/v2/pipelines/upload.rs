@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::{
-    Pipelines,
+    Pipelines, is_other_name,
     model::{Pipeline, PipelineVersion},
     package::PipelinePackage,
 };
@@ -17,6 +17,7 @@ use crate::{
     ids::PipelineId,
     ir::{self, PipelineDocument},
     v2::{ROOT, storable, stored_text},
+    version::Feature,
 };
 
 /// Largest file the server takes.
@@ -75,6 +76,13 @@ impl PipelineFile {
             ));
         }
         Ok(())
+    }
+
+    /// Whether it is an Argo workflow.
+    pub(crate) fn is_workflow(&self) -> bool {
+        self.documents
+            .first()
+            .is_some_and(|first| first.get("apiVersion").is_some())
     }
 
     /// JSON is YAML too, and leaves no room for two readings.
@@ -138,7 +146,7 @@ pub struct UploadPipeline {
     pub namespace: String,
     /// Labels (from KFP 2.17 on): at most 20, of at most 63 characters each, keys without `.`.
     pub tags: BTreeMap<String, String>,
-    /// Where the source code of the version is (after KFP 2.17; older servers ignore it).
+    /// Where the source code of the version is (after KFP 2.17.0).
     pub code_source_url: String,
 }
 
@@ -184,7 +192,7 @@ impl UploadPipeline {
         self
     }
 
-    /// Where the source code of the version is (after KFP 2.17; older servers ignore it).
+    /// Where the source code of the version is (after KFP 2.17.0).
     #[must_use]
     pub fn code_source_url(mut self, code_source_url: impl Into<String>) -> Self {
         self.code_source_url = code_source_url.into();
@@ -208,7 +216,7 @@ pub struct UploadPipelineVersion {
     pub description: String,
     /// Labels (from KFP 2.17 on): at most 20, of at most 63 characters each, keys without `.`.
     pub tags: BTreeMap<String, String>,
-    /// Where the source code of the version is (after KFP 2.17; older servers ignore it).
+    /// Where the source code of the version is (after KFP 2.17.0).
     pub code_source_url: String,
 }
 
@@ -247,7 +255,7 @@ impl UploadPipelineVersion {
         self
     }
 
-    /// Where the source code of the version is (after KFP 2.17; older servers ignore it).
+    /// Where the source code of the version is (after KFP 2.17.0).
     #[must_use]
     pub fn code_source_url(mut self, code_source_url: impl Into<String>) -> Self {
         self.code_source_url = code_source_url.into();
@@ -256,8 +264,8 @@ impl UploadPipelineVersion {
 }
 
 impl Pipelines {
-    /// Uploads a pipeline with its first version. [`Error::AlreadyExists`] if the name is taken (before KFP 2.5:
-    /// [`Error::Server`]); [`get_or_upload`](Self::get_or_upload) handles both.
+    /// Uploads a pipeline with its first version; as safe as [`create`](Self::create). [`Error::AlreadyExists`] if the
+    /// name is taken; [`get_or_upload`](Self::get_or_upload) handles that.
     ///
     /// A document can be sent again by every middleware, such as a login whose session has to be renewed; an archive
     /// is sent in pieces and cannot.
@@ -272,34 +280,40 @@ impl Pipelines {
     /// # }
     /// ```
     pub async fn upload(&self, request: &UploadPipeline) -> Result<Pipeline> {
-        self.client.inner.json(&self.pipeline_call(request)?).await
+        let call = self.pipeline_call(request)?;
+        self.submit(&call, &request.name, &request.namespace).await
     }
 
-    /// Uploads a new version of a pipeline. [`Error::AlreadyExists`] if the pipeline has one of that name;
-    /// [`Error::InvalidArgument`] also if there is no such pipeline.
+    /// Uploads a new version of a pipeline; as safe as [`create`](Self::create). [`Error::AlreadyExists`] if the
+    /// pipeline has one of that name; [`Error::InvalidArgument`] also if there is no such pipeline.
     pub async fn upload_version(&self, request: &UploadPipelineVersion) -> Result<PipelineVersion> {
-        self.client.inner.json(&self.version_call(request)?).await
+        let call = self.version_call(request)?;
+        self.submit_version(&call, &request.pipeline_id, &request.name).await
     }
 
     pub(super) fn pipeline_call(&self, request: &UploadPipeline) -> Result<Call> {
         stored_text("namespace", &request.namespace, 63, false)?;
         let call = self.upload_call("pipelines.upload", "upload", &request.name, &request.file)?;
+        let call = call.needs(Feature::SHOWN_NAME, is_other_name(&request.display_name, &request.name));
         let call = labels(call, &request.display_name, &request.description, &request.tags)?;
         storable("code_source_url", &request.code_source_url)?;
         Ok(call
             .query("namespace", &request.namespace)
-            .query("code_source_url", &request.code_source_url))
+            .query("code_source_url", &request.code_source_url)
+            .needs(Feature::UPLOADED_SOURCE_URL, !request.code_source_url.is_empty()))
     }
 
     pub(super) fn version_call(&self, request: &UploadPipelineVersion) -> Result<Call> {
         let pipeline_id = path_id("pipeline_id", request.pipeline_id.as_str())?;
         let (operation, last) = ("pipelines.upload_version", "upload_version");
         let call = self.upload_call(operation, last, &request.name, &request.file)?;
+        let call = call.needs(Feature::SHOWN_NAME, is_other_name(&request.display_name, &request.name));
         let call = labels(call, &request.display_name, &request.description, &request.tags)?;
         storable("code_source_url", &request.code_source_url)?;
         Ok(call
             .query("pipelineid", pipeline_id)
-            .query("code_source_url", &request.code_source_url))
+            .query("code_source_url", &request.code_source_url)
+            .needs(Feature::UPLOADED_SOURCE_URL, !request.code_source_url.is_empty()))
     }
 
     fn upload_call(&self, operation: &'static str, last: &str, name: &str, file: &PipelinePackage) -> Result<Call> {
@@ -329,6 +343,7 @@ fn labels(call: Call, display_name: &str, description: &str, tags: &BTreeMap<Str
     stored_text("display_name", display_name, 127, false)?;
     storable("description", description)?;
     check_tags(tags)?;
+    let call = call.needs(Feature::TAGS, !tags.is_empty());
     let tags = if tags.is_empty() {
         String::new()
     } else {

@@ -32,8 +32,10 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CreateRecurringRun {
-    /// Name: 1 to 255 characters, not unique.
+    /// Name: 1 to 255 characters, not unique for the server.
     pub display_name: String,
+    /// Whether nothing else has the name, so that it can be told by it if the answer to its creation is lost.
+    pub name_is_unique: bool,
     /// Experiment its runs belong to. Empty for the default one of a single-user server.
     pub experiment_id: ExperimentId,
     /// What its runs execute. A pipeline without a version follows the latest.
@@ -55,8 +57,7 @@ pub struct CreateRecurringRun {
     pub pipeline_root: String,
     /// Kubernetes service account of the pods; empty for the server's default.
     pub service_account: String,
-    /// Settings of server plugins, an object for each (from KFP 2.17 on; 2.14 to 2.16 refuse them, older servers
-    /// ignore them).
+    /// Settings of server plugins, an object for each (from KFP 2.17 on).
     pub plugins_input: Map<String, Value>,
 }
 
@@ -70,6 +71,7 @@ impl CreateRecurringRun {
     ) -> Self {
         Self {
             display_name: display_name.into(),
+            name_is_unique: false,
             experiment_id: experiment_id.into(),
             source: source.into(),
             trigger,
@@ -82,6 +84,26 @@ impl CreateRecurringRun {
             service_account: String::new(),
             plugins_input: Map::new(),
         }
+    }
+
+    /// The same with a name that is `title` (at most 218 characters) with a new UUID behind it.
+    pub fn with_unique_name(
+        title: &str,
+        experiment_id: impl Into<ExperimentId>,
+        source: impl Into<PipelineSource>,
+        trigger: Trigger,
+    ) -> Self {
+        let name = format!("{title} {}", uuid::Uuid::new_v4());
+        Self::new(name, experiment_id, source, trigger).name_is_unique(true)
+    }
+
+    /// Says that no other recurring run of the experiment has the name, nor ever will. Record the name before the
+    /// call, and a crash during the call loses nothing: it is found by
+    /// [`RecurringRuns::find_by_name`](super::RecurringRuns::find_by_name).
+    #[must_use]
+    pub fn name_is_unique(mut self, name_is_unique: bool) -> Self {
+        self.name_is_unique = name_is_unique;
+        self
     }
 
     /// Free text.

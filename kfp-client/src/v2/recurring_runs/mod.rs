@@ -6,16 +6,21 @@ pub(crate) mod model;
 pub(crate) mod trigger;
 
 use futures_core::Stream;
+use futures_util::TryStreamExt;
 use http::Method;
 
 use self::{create::CreateRecurringRun, model::RecurringRun};
-use super::{ROOT, experiments::optional, list_query, list_request, storable};
+use super::{ROOT, experiments::optional, storable};
 use crate::{
     client::Client,
     endpoint::{Call, path_id},
     error::{Error, Result},
+    filter::Filter,
     ids::{ExperimentId, RecurringRunId},
+    list::{self, list_request},
     page::{self, Page},
+    submit::{self, Claim, Resource, Submitted},
+    version::Feature,
     wire::wire_enum,
 };
 
@@ -68,23 +73,53 @@ impl RecurringRuns {
 
     /// Makes a recurring run.
     ///
-    /// The name is not unique and the id is the server's, so a creation whose answer was lost
-    /// ([`Error::Interrupted`], [`Error::Timeout`]) is not repeated: look for the name with [`list`](Self::list)
-    /// first, lest it is made twice.
+    /// The request is sent once and never broken off: the server makes a Kubernetes resource before its own record. If
+    /// the answer is lost, it is looked for by its name, if that is
+    /// [unique](CreateRecurringRun::name_is_unique): names may repeat, and the id is the server's.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidRequest`] for a faulty trigger and other values the server would refuse.
-    /// [`Error::InvalidArgument`] if the pipeline does not take the parameters. [`Error::Server`] is also how the
-    /// server reports an unknown pipeline.
+    /// [`Error::AlreadyExists`] if there is one of the name that was said to be unique; nothing was submitted then.
+    /// [`Error::InvalidArgument`] if the pipeline does not take the parameters, [`Error::NotFound`] if there is no such
+    /// pipeline. [`Error::NamedOutcomeUnknown`] if the answer was lost and it was not found.
     pub async fn create(&self, request: &CreateRecurringRun) -> Result<RecurringRun> {
         let call = self
             .call("recurring_runs.create", Method::POST, None)?
-            .json(&request.body()?)?;
+            .json(&request.body()?)?
+            .needs(Feature::PLUGINS, !request.plugins_input.is_empty());
         if let Some((_, bytes)) = &call.body {
             storable("pipeline or parameters", &String::from_utf8_lossy(bytes))?;
         }
-        self.client.inner.json(&call).await
+        let submitted = Submitted {
+            name_is_unique: request.name_is_unique,
+            ..Submitted::new(Resource::RecurringRun, &request.display_name)
+        };
+        let find = || async {
+            let found = self.find_by_name(&request.display_name, &request.experiment_id).await?;
+            Ok(found.into_iter().next())
+        };
+        let mut claim = None;
+        if request.name_is_unique {
+            let key = format!("recurring {}/{}", request.experiment_id, request.display_name);
+            claim = Some(Claim::new(&self.client.inner, "display_name", key)?);
+            if find().await?.is_some() {
+                return Err(submit::taken(&call, &submitted));
+            }
+        }
+        submit::named(&self.client.inner, &call, claim, submitted, find).await
+    }
+
+    /// All recurring runs of exactly this name in an experiment, oldest first. The experiment may be empty on a
+    /// single-user server.
+    ///
+    /// With a name that nothing else has, this finds the one whose creation was not answered, also after a crash.
+    pub async fn find_by_name(&self, name: &str, experiment_id: &ExperimentId) -> Result<Vec<RecurringRun>> {
+        let mut request = ListRecurringRuns::new().filter(Filter::new().equals("display_name", name));
+        request.experiment_id = Some(experiment_id.clone()).filter(|id| !id.is_empty());
+        let found: Vec<RecurringRun> = self.list_all(request).try_collect().await?;
+        // The database compares without regard to case.
+        Ok(found.into_iter().filter(|found| found.display_name == name).collect())
     }
 
     /// Gets a recurring run. [`Error::NotFound`] if there is none of that id.
@@ -110,27 +145,13 @@ impl RecurringRuns {
         let call = call
             .query("namespace", request.namespace.as_deref().unwrap_or_default())
             .query("experiment_id", experiment_id);
-        let call = list_query(
-            call,
-            request.page_size,
-            &request.page_token,
-            &request.sort_by,
-            &request.filter,
-        )?;
-        self.client.page(&call).await
+        self.client.page(&list::query(call, request)?).await
     }
 
     /// Lists all pages, fetched as they are needed.
     pub fn list_all(&self, request: ListRecurringRuns) -> impl Stream<Item = Result<RecurringRun>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, mut request) = (this.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list(&request).await
-            }
+        page::all(self.clone(), request, |this, request| async move {
+            this.list(&request).await
         })
     }
 
@@ -149,8 +170,7 @@ impl RecurringRuns {
         self.delete_with(id, &DeletePropagationPolicy::Unspecified).await
     }
 
-    /// Deletes a recurring run and says what becomes of its Kubernetes objects (from KFP 2.16 on; older servers ignore
-    /// that).
+    /// Deletes a recurring run and says what becomes of its Kubernetes objects (from KFP 2.16 on).
     pub async fn delete_with(&self, id: &RecurringRunId, policy: &DeletePropagationPolicy) -> Result<()> {
         let id = path_id("recurring_run_id", id.as_str())?;
         let policy = match policy {
@@ -160,7 +180,10 @@ impl RecurringRuns {
             }
             known => known.as_str(),
         };
-        let call = self.call("recurring_runs.delete", Method::DELETE, Some(id))?;
-        self.client.inner.done(&call.query("propagation_policy", policy)).await
+        let call = self
+            .call("recurring_runs.delete", Method::DELETE, Some(id))?
+            .query("propagation_policy", policy)
+            .needs(Feature::PROPAGATION_POLICY, !policy.is_empty());
+        self.client.inner.done(&call).await
     }
 }

@@ -1,7 +1,6 @@
 //! Recurring runs as the server reports them.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
@@ -10,9 +9,11 @@ use super::{
 };
 use crate::{
     ids::{ExperimentId, PipelineVersionId, RecurringRunId},
+    message::message,
     page::Listed,
     status::Status,
-    wire::{self, wire_enum},
+    submit::Made,
+    wire::wire_enum,
 };
 
 wire_enum! {
@@ -39,119 +40,49 @@ wire_enum! {
     }
 }
 
-/// Runs of a pipeline that the server starts by itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct RecurringRun {
-    /// Id: the UID of its Kubernetes resource.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub recurring_run_id: RecurringRunId,
-    /// Name; not unique.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub display_name: String,
-    /// Free text.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub description: String,
-    /// Version it runs, in the older form; servers up to KFP 2.17 leave it empty and do not read it.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub pipeline_version_id: PipelineVersionId,
-    /// The pipeline as it was sent, if it was: a specification, or `{pipeline_spec, platform_spec}`.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub pipeline_spec: Option<Value>,
-    /// The stored pipeline it runs, if it runs one. Without a version it follows the latest.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub pipeline_version_reference: Option<PipelineVersionReference>,
-    /// Values for its runs.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub runtime_config: RuntimeConfig,
-    /// Kubernetes service account of the pods; empty if it follows the latest version.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub service_account: String,
-    /// Most runs of it at one time, 1 to 10.
-    #[serde(default, with = "wire::int64_or_zero", skip_serializing_if = "wire::is_default")]
-    pub max_concurrency: i64,
-    /// When it starts runs; empty if never by itself.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub trigger: Option<Trigger>,
-    /// Whether it is to start runs.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub mode: Option<RecurringRunMode>,
-    /// When it was made.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub created_at: Option<Timestamp>,
-    /// When it was last changed.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub updated_at: Option<Timestamp>,
-    /// Whether it starts runs.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub status: Option<RecurringRunStatus>,
-    /// What is wrong with it, if the server knows.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub error: Option<Status>,
-    /// Of the starts that were missed (the server was away, it was disabled) only the latest is made up for; otherwise
-    /// all are.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub no_catchup: bool,
-    /// Namespace; set on single-user servers, too.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub namespace: String,
-    /// Experiment its runs belong to.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub experiment_id: ExperimentId,
-    /// Settings of server plugins for its runs (from KFP 2.17 on).
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub plugins_input: Map<String, Value>,
-    /// Fields this version of the crate does not know, as the server wrote them.
-    #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+message! {
+    /// Runs of a pipeline that the server starts by itself.
+    pub struct RecurringRun {
+        /// Id: the UID of its Kubernetes resource.
+        recurring_run_id: RecurringRunId,
+        /// Name; not unique.
+        display_name: String,
+        /// Free text.
+        description: String,
+        /// Version it runs, in the older form; servers up to KFP 2.17 leave it empty and do not read it.
+        pipeline_version_id: PipelineVersionId,
+        /// The pipeline as it was sent, if it was: a specification, or `{pipeline_spec, platform_spec}`.
+        pipeline_spec: Option<Value>,
+        /// The stored pipeline it runs, if it runs one. Without a version it follows the latest.
+        pipeline_version_reference: Option<PipelineVersionReference>,
+        /// Values for its runs.
+        runtime_config: RuntimeConfig,
+        /// Kubernetes service account of the pods; empty if it follows the latest version.
+        service_account: String,
+        /// Most runs of it at one time, 1 to 10.
+        max_concurrency: i64,
+        /// When it starts runs; empty if never by itself.
+        trigger: Option<Trigger>,
+        /// Whether it is to start runs.
+        mode: Option<RecurringRunMode>,
+        /// When it was made.
+        created_at: Option<Timestamp>,
+        /// When it was last changed.
+        updated_at: Option<Timestamp>,
+        /// Whether it starts runs.
+        status: Option<RecurringRunStatus>,
+        /// What is wrong with it, if the server knows.
+        error: Option<Status>,
+        /// Of the starts that were missed (the server was away, it was disabled) only the latest is made up for;
+        /// otherwise all are.
+        no_catchup: bool,
+        /// Namespace; set on single-user servers, too.
+        namespace: String,
+        /// Experiment its runs belong to.
+        experiment_id: ExperimentId,
+        /// Settings of server plugins for its runs (from KFP 2.17 on).
+        plugins_input: Map<String, Value>,
+    }
 }
 
 impl RecurringRun {
@@ -161,6 +92,16 @@ impl RecurringRun {
             None | Some(RecurringRunStatus::Unspecified) => self.mode == Some(RecurringRunMode::Enable),
             Some(status) => *status == RecurringRunStatus::Enabled,
         }
+    }
+}
+
+impl Made for RecurringRun {
+    fn id(&self) -> &str {
+        self.recurring_run_id.as_str()
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        self.created_at
     }
 }
 

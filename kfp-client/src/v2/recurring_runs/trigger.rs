@@ -1,93 +1,60 @@
 //! When a recurring run starts its runs.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::cron;
 use crate::{
     error::{Error, Result},
-    wire,
+    message::message,
 };
 
 /// Times that the wire can carry: the years 1 to 9999.
 const FIRST_SECOND: i64 = -62_135_596_800;
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// When a recurring run starts its runs: by a cron expression or at an interval.
-///
-/// Neither set means that nothing is started by itself; servers accept that.
-///
-/// ```
-/// use kfp_client::Trigger;
-///
-/// // Every day at 03:00, in the server's time zone for schedules (UTC unless it is set up otherwise).
-/// let nightly = Trigger::cron("0 0 3 * * *");
-/// let hourly = Trigger::periodic(3600);
-/// # let _ = (nightly, hourly);
-/// ```
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Trigger {
-    /// By a cron expression.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub cron_schedule: Option<CronSchedule>,
-    /// At an interval.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub periodic_schedule: Option<PeriodicSchedule>,
-    /// Fields this version of the crate does not know, as the server wrote them.
-    #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+message! {
+    /// When a recurring run starts its runs: by a cron expression or at an interval.
+    ///
+    /// Neither set means that nothing is started by itself; servers accept that.
+    ///
+    /// ```
+    /// use kfp_client::Trigger;
+    ///
+    /// // Every day at 03:00, in the server's time zone for schedules (UTC unless it is set up otherwise).
+    /// let nightly = Trigger::cron("0 0 3 * * *");
+    /// let hourly = Trigger::periodic(3600);
+    /// # let _ = (nightly, hourly);
+    /// ```
+    pub struct Trigger {
+        /// By a cron expression.
+        cron_schedule: Option<CronSchedule>,
+        /// At an interval.
+        periodic_schedule: Option<PeriodicSchedule>,
+    }
 }
 
-/// A cron expression, and the time in which it counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CronSchedule {
-    /// Nothing is started before.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub start_time: Option<Timestamp>,
-    /// Nothing is started after.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub end_time: Option<Timestamp>,
-    /// The expression; see [`Trigger::cron`].
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub cron: String,
+message! {
+    /// A cron expression, and the time in which it counts.
+    pub struct CronSchedule {
+        /// Nothing is started before.
+        start_time: Option<Timestamp>,
+        /// Nothing is started after.
+        end_time: Option<Timestamp>,
+        /// The expression; see [`Trigger::cron`].
+        cron: String,
+    }
 }
 
-/// An interval, and the time in which it counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct PeriodicSchedule {
-    /// Nothing is started before.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub start_time: Option<Timestamp>,
-    /// Nothing is started after.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub end_time: Option<Timestamp>,
-    /// Seconds from one start to the next, 1 or more.
-    #[serde(default, with = "wire::int64_or_zero", skip_serializing_if = "wire::is_default")]
-    pub interval_second: i64,
+message! {
+    /// An interval, and the time in which it counts.
+    pub struct PeriodicSchedule {
+        /// Nothing is started before.
+        start_time: Option<Timestamp>,
+        /// Nothing is started after.
+        end_time: Option<Timestamp>,
+        /// Seconds from one start to the next, 1 or more.
+        interval_second: i64,
+    }
 }
 
 impl Trigger {

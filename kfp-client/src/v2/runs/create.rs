@@ -15,6 +15,7 @@ use crate::{
     ir,
     submit::{self, Claim, Outcome, Submission},
     v2::{storable, stored_text},
+    version::Feature,
 };
 
 /// What a run executes.
@@ -64,6 +65,7 @@ impl PipelineSource {
                 let reference = PipelineVersionReference {
                     pipeline_id: pipeline_id.unwrap_or_default(),
                     pipeline_version_id: pipeline_version_id.unwrap_or_default(),
+                    ..PipelineVersionReference::default()
                 };
                 if reference == PipelineVersionReference::default() {
                     return Err(Error::invalid("source", "a pipeline id, a version id, or both"));
@@ -108,8 +110,7 @@ pub struct CreateRun {
     pub pipeline_root: String,
     /// Kubernetes service account of the pods; empty for the server's default.
     pub service_account: String,
-    /// Settings of server plugins, an object for each, e.g. of `mlflow` (from KFP 2.17 on; 2.14 to 2.16 refuse them,
-    /// older servers ignore them).
+    /// Settings of server plugins, an object for each, e.g. of `mlflow` (from KFP 2.17 on).
     pub plugins_input: Map<String, Value>,
 }
 
@@ -258,14 +259,15 @@ impl Runs {
     ///
     /// [`Error::OutcomeUnknown`] if the answer was lost and the run cannot be found: it may still appear, and its
     /// steps may be running. [`Error::AlreadyExists`] if there is a run of the id that was asked for; nothing was
-    /// submitted then. With every other error no run was made. [`Error::Server`] is also how this server reports
-    /// faulty requests, such as an unknown pipeline.
+    /// submitted then. With every other error no run was made, be it [`Error::NotFound`] of the pipeline or
+    /// [`Error::InvalidArgument`]; a faulty request that cannot be told by the server's text is [`Error::Server`].
     pub async fn create(&self, request: CreateRun) -> Result<Run> {
         let chosen = request.run_id.clone();
         let run_id = chosen.clone().unwrap_or_else(RunId::random);
         path_id("run_id", run_id.as_str())?;
         let body = request.body(&run_id)?;
         let call = self.call("runs.create", http::Method::POST, None)?.json(&body)?;
+        let call = call.needs(Feature::PLUGINS, !body.plugins_input.is_empty());
         if let Some((_, bytes)) = &call.body {
             storable("pipeline or parameters", &String::from_utf8_lossy(bytes))?;
         }
@@ -275,7 +277,10 @@ impl Runs {
             let message = format!("there is a run of id {run_id}");
             return Err(Error::AlreadyExists(context(&call, message)));
         }
-        match submit::once(&self.client.inner, &call, claim, made, || self.get(&run_id)).await? {
+        let asked_for = run_id.clone();
+        let read = move |call: &Call, reply: &Reply| made(call, reply, &asked_for);
+        let look = || self.get(&run_id);
+        match submit::once(&self.client.inner, &call, Some(claim), read, Some(look)).await? {
             Outcome::Made(run) => Ok(run),
             Outcome::Unknown(context) => Err(Error::OutcomeUnknown {
                 run_id: Box::new(run_id),
@@ -286,9 +291,9 @@ impl Runs {
 }
 
 /// Reads the answer to the creation of the run of this id.
-fn made(call: &Call, reply: &Reply, run_id: &str) -> Submission<Run> {
+fn made(call: &Call, reply: &Reply, run_id: &RunId) -> Submission<Run> {
     match decode::<Run>(call, reply) {
-        Ok(run) if run.run_id.as_str() == run_id => Submission::Made(Box::new(run)),
+        Ok(run) if run.run_id == *run_id => Submission::Made(Box::new(run)),
         Ok(run) if run.run_id.is_empty() => {
             Submission::Open(Error::UnexpectedResponse(context(call, "the answer names no run")))
         }

@@ -7,12 +7,13 @@ use futures_core::Stream;
 use http::Method;
 
 use self::model::Run;
-use super::{ROOT, experiments::optional, list_query, list_request};
+use super::{ROOT, experiments::optional};
 use crate::{
     client::Client,
     endpoint::{Call, path_id},
     error::Result,
     ids::{ExperimentId, RunId},
+    list::{self, list_request},
     page::{self, Page},
 };
 
@@ -72,27 +73,13 @@ impl Runs {
         let call = call
             .query("namespace", request.namespace.as_deref().unwrap_or_default())
             .query("experiment_id", experiment_id);
-        let call = list_query(
-            call,
-            request.page_size,
-            &request.page_token,
-            &request.sort_by,
-            &request.filter,
-        )?;
-        self.client.page(&call).await
+        self.client.page(&list::query(call, request)?).await
     }
 
     /// Lists all pages, fetched as they are needed.
     pub fn list_all(&self, request: ListRuns) -> impl Stream<Item = Result<Run>> + Send + 'static {
-        let this = self.clone();
-        page::all(move |token| {
-            let (this, mut request) = (this.clone(), request.clone());
-            async move {
-                if let Some(token) = token {
-                    request.page_token = token;
-                }
-                this.list(&request).await
-            }
+        page::all(self.clone(), request, |this, request| async move {
+            this.list(&request).await
         })
     }
 

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::experiments::StorageState;
 use crate::{
     ids::{ExperimentId, PipelineId, PipelineVersionId, RecurringRunId, RunId},
+    message::message,
     page::Listed,
     status::Status,
-    wire::{self, wire_enum},
+    wire::wire_enum,
 };
 
 wire_enum! {
@@ -85,130 +85,51 @@ pub enum RunOutcome {
     Unfinished,
 }
 
-/// One execution of a pipeline.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Run {
-    /// Id.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub run_id: RunId,
-    /// Experiment it belongs to.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub experiment_id: ExperimentId,
-    /// Name; not unique.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub display_name: String,
-    /// Free text.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub description: String,
-    /// Whether it is in use or put away.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub storage_state: Option<StorageState>,
-    /// State; `None` if the server has not said.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub state: Option<RuntimeState>,
-    /// Every state so far, oldest first. A retry cuts it (KFP 2.0 to 2.5) or continues it (2.17).
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub state_history: Vec<RuntimeStatus>,
-    /// Error of the run as a whole. A failed step does not set it (KFP 2.17); the reason is in the step's log.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub error: Option<Status>,
-    /// When it was made.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub created_at: Option<Timestamp>,
-    /// When it was due; differs from `created_at` for runs of a schedule.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub scheduled_at: Option<Timestamp>,
-    /// When it ended; `None` until then.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub finished_at: Option<Timestamp>,
-    /// The pipeline as it was sent with the run, if it was: a specification, or `{pipeline_spec, platform_spec}`.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub pipeline_spec: Option<Value>,
-    /// Version it runs, in the older form; servers up to KFP 2.17 leave it empty and do not read it.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub pipeline_version_id: PipelineVersionId,
-    /// The stored pipeline it runs, if it runs one.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub pipeline_version_reference: Option<PipelineVersionReference>,
-    /// Values for this run.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub runtime_config: RuntimeConfig,
-    /// Kubernetes service account of its pods.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub service_account: String,
-    /// Schedule that made it, if any.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub recurring_run_id: Option<RecurringRunId>,
-    /// Its tasks; absent until the first report. They are written after the run's state, so a run that has just ended
-    /// may still show tasks in progress, and they come in no order.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub run_details: RunDetails,
-    /// Settings of server plugins (from KFP 2.17 on).
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub plugins_input: Map<String, Value>,
-    /// What server plugins did (from KFP 2.17 on).
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub plugins_output: BTreeMap<String, PluginOutput>,
-    /// Fields this version of the crate does not know, as the server wrote them.
-    #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+message! {
+    /// One execution of a pipeline.
+    pub struct Run {
+        /// Id.
+        run_id: RunId,
+        /// Experiment it belongs to.
+        experiment_id: ExperimentId,
+        /// Name; not unique.
+        display_name: String,
+        /// Free text.
+        description: String,
+        /// Whether it is in use or put away.
+        storage_state: Option<StorageState>,
+        /// State; `None` if the server has not said.
+        state: Option<RuntimeState>,
+        /// Every state so far, oldest first. A retry cuts it (KFP 2.0 to 2.5) or continues it (2.17).
+        state_history: Vec<RuntimeStatus>,
+        /// Error of the run as a whole. A failed step does not set it (KFP 2.17); the reason is in the step's log.
+        error: Option<Status>,
+        /// When it was made.
+        created_at: Option<Timestamp>,
+        /// When it was due; differs from `created_at` for runs of a schedule.
+        scheduled_at: Option<Timestamp>,
+        /// When it ended; `None` until then.
+        finished_at: Option<Timestamp>,
+        /// The pipeline as it was sent with the run, if it was: a specification, or `{pipeline_spec, platform_spec}`.
+        pipeline_spec: Option<Value>,
+        /// Version it runs, in the older form; servers up to KFP 2.17 leave it empty and do not read it.
+        pipeline_version_id: PipelineVersionId,
+        /// The stored pipeline it runs, if it runs one.
+        pipeline_version_reference: Option<PipelineVersionReference>,
+        /// Values for this run.
+        runtime_config: RuntimeConfig,
+        /// Kubernetes service account of its pods.
+        service_account: String,
+        /// Schedule that made it, if any.
+        recurring_run_id: Option<RecurringRunId>,
+        /// Its tasks; absent until the first report. They are written after the run's state, so a run that has just
+        /// ended may still show tasks in progress, and they come in no order.
+        run_details: RunDetails,
+        /// Settings of server plugins (from KFP 2.17 on).
+        plugins_input: Map<String, Value>,
+        /// What server plugins did (from KFP 2.17 on).
+        plugins_output: BTreeMap<String, PluginOutput>,
+    }
 }
 
 impl Run {
@@ -255,297 +176,140 @@ impl Listed for Run {
     }
 }
 
-/// A state, and when it was entered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct RuntimeStatus {
-    /// When.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub update_time: Option<Timestamp>,
-    /// The state.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub state: Option<RuntimeState>,
-    /// Why, if it is an error.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub error: Option<Status>,
+message! {
+    /// A state, and when it was entered.
+    pub struct RuntimeStatus {
+        /// When.
+        update_time: Option<Timestamp>,
+        /// The state.
+        state: Option<RuntimeState>,
+        /// Why, if it is an error.
+        error: Option<Status>,
+    }
 }
 
-/// A stored pipeline.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct PipelineVersionReference {
-    /// The pipeline.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "PipelineId::is_empty"
-    )]
-    pub pipeline_id: PipelineId,
-    /// The version; empty for the latest.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "PipelineVersionId::is_empty"
-    )]
-    pub pipeline_version_id: PipelineVersionId,
+message! {
+    /// A stored pipeline.
+    pub struct PipelineVersionReference {
+        /// The pipeline.
+        pipeline_id: PipelineId,
+        /// The version; empty for the latest.
+        pipeline_version_id: PipelineVersionId,
+    }
 }
 
-/// Values for one run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct RuntimeConfig {
-    /// The pipeline's parameters as they were given; defaults are not filled in.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "Map::is_empty"
-    )]
-    pub parameters: Map<String, Value>,
-    /// Where artifacts are kept; empty for the server's default.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
-    pub pipeline_root: String,
-    /// Fields this version of the crate does not know, as the server wrote them.
-    #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+message! {
+    /// Values for one run.
+    pub struct RuntimeConfig {
+        /// The pipeline's parameters as they were given; defaults are not filled in.
+        parameters: Map<String, Value>,
+        /// Where artifacts are kept; empty for the server's default.
+        pipeline_root: String,
+    }
 }
 
-/// What happened inside a run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct RunDetails {
-    /// Id of the pipeline in the metadata store.
-    #[serde(default, with = "wire::int64", skip_serializing_if = "Option::is_none")]
-    pub pipeline_context_id: Option<i64>,
-    /// Id of the run in the metadata store.
-    #[serde(default, with = "wire::int64", skip_serializing_if = "Option::is_none")]
-    pub pipeline_run_context_id: Option<i64>,
-    /// The tasks, in no order. Drivers of the steps are among them (`<task>-driver`).
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub task_details: Vec<TaskDetail>,
-    /// Fields this version of the crate does not know, as the server wrote them.
-    #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+message! {
+    /// What happened inside a run.
+    pub struct RunDetails {
+        /// Id of the pipeline in the metadata store.
+        pipeline_context_id: Option<i64>,
+        /// Id of the run in the metadata store.
+        pipeline_run_context_id: Option<i64>,
+        /// The tasks, in no order. Drivers of the steps are among them (`<task>-driver`).
+        task_details: Vec<TaskDetail>,
+    }
 }
 
-/// One task of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TaskDetail {
-    /// Run it belongs to.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub run_id: RunId,
-    /// Id.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub task_id: String,
-    /// Name of the task, or of a step the server added.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub display_name: String,
-    /// When it was made.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub create_time: Option<Timestamp>,
-    /// When it started; never set by KFP 2.17.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub start_time: Option<Timestamp>,
-    /// When it ended.
-    #[serde(
-        default,
-        deserialize_with = "wire::timestamp",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub end_time: Option<Timestamp>,
-    /// State.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub state: Option<RuntimeState>,
-    /// Every state so far, oldest first.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub state_history: Vec<RuntimeStatus>,
-    /// Why it failed, if the server knows.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub error: Option<Status>,
-    /// Task it is a part of; empty at the top.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub parent_task_id: String,
-    /// Node of the Argo workflow, from which the pod's name follows.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub pod_name: String,
-    /// Its parts.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub child_tasks: Vec<ChildTask>,
-    /// Id of the execution in the metadata store.
-    #[serde(default, with = "wire::int64", skip_serializing_if = "Option::is_none")]
-    pub execution_id: Option<i64>,
-    /// Artifacts that went in, by name; often empty.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub inputs: BTreeMap<String, ArtifactList>,
-    /// Artifacts that came out, by name; often empty.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub outputs: BTreeMap<String, ArtifactList>,
-    /// Jobs on other platforms that did the work.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub executor_detail: Option<ExecutorDetail>,
-    /// Fields this version of the crate does not know, as the server wrote them.
-    #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+message! {
+    /// One task of a run.
+    pub struct TaskDetail {
+        /// Run it belongs to.
+        run_id: RunId,
+        /// Id.
+        task_id: String,
+        /// Name of the task, or of a step the server added.
+        display_name: String,
+        /// When it was made.
+        create_time: Option<Timestamp>,
+        /// When it started; never set by KFP 2.17.
+        start_time: Option<Timestamp>,
+        /// When it ended.
+        end_time: Option<Timestamp>,
+        /// State.
+        state: Option<RuntimeState>,
+        /// Every state so far, oldest first.
+        state_history: Vec<RuntimeStatus>,
+        /// Why it failed, if the server knows.
+        error: Option<Status>,
+        /// Task it is a part of; empty at the top.
+        parent_task_id: String,
+        /// Node of the Argo workflow, from which the pod's name follows.
+        pod_name: String,
+        /// Its parts.
+        child_tasks: Vec<ChildTask>,
+        /// Id of the execution in the metadata store.
+        execution_id: Option<i64>,
+        /// Artifacts that went in, by name; often empty.
+        inputs: BTreeMap<String, ArtifactList>,
+        /// Artifacts that came out, by name; often empty.
+        outputs: BTreeMap<String, ArtifactList>,
+        /// Jobs on other platforms that did the work.
+        executor_detail: Option<ExecutorDetail>,
+    }
 }
 
-/// Jobs on other platforms than Kubernetes that did a task's work.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ExecutorDetail {
-    /// Job that ran the main container.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub main_job: String,
-    /// Job that looked for a cached result.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub pre_caching_check_job: String,
-    /// Earlier jobs of the main container that failed and were repeated.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub failed_main_jobs: Vec<String>,
-    /// Earlier jobs of the look-up that failed and were repeated.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub failed_pre_caching_check_jobs: Vec<String>,
-    /// Fields this version of the crate does not know, as the server wrote them.
-    #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+message! {
+    /// Jobs on other platforms than Kubernetes that did a task's work.
+    pub struct ExecutorDetail {
+        /// Job that ran the main container.
+        main_job: String,
+        /// Job that looked for a cached result.
+        pre_caching_check_job: String,
+        /// Earlier jobs of the main container that failed and were repeated.
+        failed_main_jobs: Vec<String>,
+        /// Earlier jobs of the look-up that failed and were repeated.
+        failed_pre_caching_check_jobs: Vec<String>,
+    }
 }
 
-/// A part of a task.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ChildTask {
-    /// Id, if the part is a task.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub task_id: String,
-    /// Node of the Argo workflow.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub pod_name: String,
+message! {
+    /// A part of a task.
+    pub struct ChildTask {
+        /// Id, if the part is a task.
+        task_id: String,
+        /// Node of the Argo workflow.
+        pod_name: String,
+    }
 }
 
-/// Artifacts under one name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ArtifactList {
-    /// Their ids in the metadata store.
-    #[serde(default, with = "wire::int64_list", skip_serializing_if = "wire::is_default")]
-    pub artifact_ids: Vec<i64>,
+message! {
+    /// Artifacts under one name.
+    pub struct ArtifactList {
+        /// Their ids in the metadata store.
+        artifact_ids: Vec<i64>,
+    }
 }
 
-/// What a server plugin did for a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct PluginOutput {
-    /// What it has to tell, e.g. `run_url`.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub entries: BTreeMap<String, PluginEntry>,
-    /// How it stands.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub state: Option<PluginState>,
-    /// Why, if it failed.
-    #[serde(
-        default,
-        deserialize_with = "wire::or_default",
-        skip_serializing_if = "wire::is_default"
-    )]
-    pub state_message: String,
-    /// Fields this version of the crate does not know, as the server wrote them.
-    #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+message! {
+    /// What a server plugin did for a run.
+    pub struct PluginOutput {
+        /// What it has to tell, e.g. `run_url`.
+        entries: BTreeMap<String, PluginEntry>,
+        /// How it stands.
+        state: Option<PluginState>,
+        /// Why, if it failed.
+        state_message: String,
+    }
 }
 
-/// One value of a plugin.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct PluginEntry {
-    /// The value.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub value: Value,
-    /// How to show it.
-    #[serde(default, skip_serializing_if = "wire::is_default")]
-    pub render_type: Option<RenderType>,
+message! {
+    /// One value of a plugin.
+    pub struct PluginEntry {
+        /// The value.
+        value: Value,
+        /// How to show it.
+        render_type: Option<RenderType>,
+    }
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ async fn names_to_show_and_labels_can_change() {
 
 #[tokio::test]
 async fn the_server_is_told_where_to_download_from() {
-    let server = Server::start(|_, _| Act::json(200, json!({"pipeline_id": "p"}))).await;
+    let server = Server::start(|_, _| Act::json(200, json!({"pipeline_id": "p", "pipeline_version_id": "v"}))).await;
     let pipelines = server.client().build().unwrap().pipelines();
     let version = CreatePipelineVersion::new("v1", "https://example.com/p.yaml").code_source_url("https://example.com");
     pipelines.create_version(&"p".into(), &version).await.unwrap();
