@@ -1,6 +1,14 @@
 //! Bodies that are read or sent piece by piece.
 
-use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
@@ -146,6 +154,8 @@ pub(crate) struct FormFile {
     pub(crate) tail: Bytes,
     /// Most bytes of content that are sent.
     pub(crate) limit: u64,
+    /// Whether the content could not be read to its end, so that the server never got the whole.
+    broken_off: Arc<AtomicBool>,
 }
 
 impl FormFile {
@@ -162,7 +172,13 @@ impl FormFile {
             content,
             tail: tail.into(),
             limit,
+            broken_off: Arc::default(),
         }
+    }
+
+    /// Whether the last body ended before its end, by a fault of its content.
+    pub(crate) fn was_broken_off(&self) -> bool {
+        self.broken_off.load(Ordering::SeqCst)
     }
 
     /// Whether it can be sent again.
@@ -179,6 +195,8 @@ impl FormFile {
     /// The body, anew each time.
     pub(crate) async fn body(&self) -> io::Result<reqwest::Body> {
         let limit = self.limit;
+        let broken_off = Arc::clone(&self.broken_off);
+        broken_off.store(false, Ordering::SeqCst);
         let content = self.content.pieces().await?;
         let content = content.scan(0_u64, move |sent, piece| {
             let length = piece.as_ref().map_or(0, Bytes::len);
@@ -189,6 +207,9 @@ impl FormFile {
             } else {
                 piece
             };
+            if piece.is_err() {
+                broken_off.store(true, Ordering::SeqCst);
+            }
             std::future::ready(Some(piece))
         });
         let head = stream::iter([Ok(self.head.clone())]);

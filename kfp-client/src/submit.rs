@@ -25,6 +25,7 @@ use crate::{
     faults,
     http::{Reply, Wire, backoff, context, decode},
     ids::RunId,
+    stream::FormFile,
 };
 
 /// How much longer than the caller's limit a creation may take in the background.
@@ -264,6 +265,8 @@ async fn submit<T>(
     let wire = Arc::new(Wire::default());
     let submission = match inner.send(call, limit, &wire).await {
         Ok(reply) => read(call, &reply),
+        // A body that was cut on this side is no request.
+        Err(error) if call.form.as_ref().is_some_and(FormFile::was_broken_off) => Submission::Refused(error),
         Err(error) if wire.is_unclear() || faults::is_after_the_start(&error) => Submission::Open(error),
         Err(error) => Submission::Refused(error),
     };

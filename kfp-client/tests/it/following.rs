@@ -545,10 +545,7 @@ async fn thousands_of_runs_of_the_older_api_cost_few_requests() {
 
 #[tokio::test]
 async fn a_server_that_cannot_filter_by_the_end_is_followed_by_the_begin() {
-    let lists = Lists {
-        refused: Some("finished_at"),
-        ..Lists::default()
-    };
+    let lists = Lists::without("finished_at");
     lists.put(run_v1("old", "Failed", "2026-11-23T21:00:30Z"));
     let server = serve_v1(&lists).await;
     let runs = server.client().build().unwrap().v1().runs();

@@ -37,6 +37,7 @@ macro_rules! make {
 
 const URL: &str = "https://example.com/p.yaml";
 
+#[allow(clippy::too_many_lines, reason = "one row for each operation")]
 fn operations() -> Vec<(&'static str, Resource, Make)> {
     use Resource::{Experiment, Pipeline, PipelineVersion, RecurringRun};
     vec![
@@ -287,14 +288,14 @@ async fn a_dropped_creation_goes_on_and_a_slow_answer_is_taken() {
     join_all(operations().into_iter().map(async |(name, _, make)| {
         let slow = || {
             let made = Act::json(200, thing("x", "made", &now()));
-            Act::After(Duration::from_millis(400), Box::new(made))
+            Act::After(Duration::from_millis(1500), Box::new(made))
         };
         let server = server(slow, usize::MAX, now).await;
-        let client = server.client().timeout(Duration::from_millis(100)).build().unwrap();
+        let client = server.client().timeout(Duration::from_millis(900)).build().unwrap();
         assert_eq!(make(client).await.unwrap(), "made", "{name}");
 
         let client = server.client().build().unwrap();
-        let dropped = tokio::time::timeout(Duration::from_millis(200), make(client)).await;
+        let dropped = tokio::time::timeout(Duration::from_millis(700), make(client)).await;
         assert!(dropped.is_err(), "{name}");
         let whole = || posts(&server) == 2 && server.answered() == server.seen().len();
         for _ in 0..100 {

@@ -66,7 +66,7 @@ impl Pacer for Jumps {
 pub(crate) struct Lists {
     runs: Arc<Mutex<Vec<Value>>>,
     /// A field by which the server cannot filter and sort.
-    pub(crate) refused: Option<&'static str>,
+    refused: Option<&'static str>,
 }
 
 /// A run of `v1beta1`.
@@ -89,6 +89,14 @@ pub(crate) fn run(id: &str, state: &str, finished: &str) -> Value {
 }
 
 impl Lists {
+    /// Lists that cannot be filtered and sorted by this field.
+    pub(crate) fn without(refused: &'static str) -> Self {
+        Self {
+            refused: Some(refused),
+            ..Self::default()
+        }
+    }
+
     /// Adds the run, or replaces that of its id.
     pub(crate) fn put(&self, run: Value) {
         let mut runs = self.runs.lock().unwrap();
