@@ -135,8 +135,10 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Takes the key, which may be an id or a name; `field` is what an error calls it.
-    pub(crate) fn new(inner: &Arc<Inner>, field: &'static str, key: String) -> Result<Self> {
+    /// Takes the key, which may be an id or a name; `field` is what an error calls it. What the server is too old for
+    /// is refused before it is looked for.
+    pub(crate) fn new(inner: &Arc<Inner>, call: &Call, field: &'static str, key: String) -> Result<Self> {
+        inner.refuse_older(call)?;
         let mut submitted = inner.submitted.lock().unwrap_or_else(PoisonError::into_inner);
         if !submitted.insert(key.clone()) {
             return Err(Error::invalid(

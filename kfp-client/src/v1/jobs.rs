@@ -481,7 +481,7 @@ impl Jobs {
         if submitted.name_is_unique {
             let place = within.as_ref().map_or("", |key| &*key.id);
             let key = format!("recurring {place}/{name}");
-            claim = Some(Claim::new(&self.client.inner, "name", key)?);
+            claim = Some(Claim::new(&self.client.inner, &call, "name", key)?);
             if find().await?.is_some() {
                 return Err(submit::taken(&call, &submitted));
             }

@@ -120,6 +120,7 @@ impl Pipelines {
     /// Safe when several callers do it at once: names are unique, and who comes second gets the first one's pipeline.
     pub async fn get_or_upload(&self, request: &UploadPipeline) -> Result<Pipeline> {
         let call = self.upload_call(request)?;
+        self.client.inner.refuse_older(&call)?;
         let namespace = Some(request.namespace.as_str()).filter(|namespace| !namespace.is_empty());
         if let Some(found) = self.find(&request.name, namespace).await? {
             return Ok(found);
@@ -154,6 +155,7 @@ impl PipelineVersions {
     /// name from the content (a hash of it), and the same content is uploaded once.
     pub async fn get_or_upload(&self, request: &UploadPipelineVersion) -> Result<PipelineVersion> {
         let call = self.upload_call(request)?;
+        self.client.inner.refuse_older(&call)?;
         let (pipeline, name) = (&request.pipeline_id, request.name.as_str());
         if let Some(found) = self.find(pipeline, name).await? {
             return Ok(found);

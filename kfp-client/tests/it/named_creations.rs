@@ -1,14 +1,17 @@
 //! Everything that is made and told by its name is submitted once, never broken off, and looked up by its name.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use kfp_client::{
-    Client, CreateExperiment, CreatePipeline, CreatePipelineVersion, CreateRecurringRun, Error, PipelineFile,
-    PipelineId, Resource, Result, Trigger, UploadPipeline, UploadPipelineVersion, v1,
+    Client, ClientBuilder, CreateExperiment, CreatePipeline, CreatePipelineVersion, CreateRecurringRun, Error,
+    PipelineFile, PipelineId, Resource, Result, Trigger, UploadPipeline, UploadPipelineVersion, v1,
 };
 use serde_json::{Value, json};
 
@@ -189,6 +192,15 @@ async fn server(
     .await
 }
 
+/// Settings of a client that shares its connections with all others here: to make them takes long.
+fn connect(server: &Server) -> ClientBuilder {
+    static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        http.pool_max_idle_per_host(0).build().unwrap()
+    });
+    server.client().http(HTTP.clone())
+}
+
 fn posts(server: &Server) -> usize {
     server.seen().iter().filter(|seen| seen.method == "POST").count()
 }
@@ -206,7 +218,7 @@ async fn a_lost_answer_is_settled_by_the_name_and_never_by_a_second_submission()
         .flat_map(|operation| lost.map(|lost| (operation, lost)));
     join_all(cases.map(async |((name, _, make), lost)| {
         let server = server(lost, 2, now).await;
-        let made = make(server.client().build().unwrap()).await;
+        let made = make(connect(&server).build().unwrap()).await;
         assert_eq!(made.unwrap_or_else(|error| panic!("{name}: {error}")), "made");
         assert_eq!(posts(&server), 1, "{name}");
         let looks = server.seen().into_iter().filter(|seen| seen.method == "GET");
@@ -219,7 +231,7 @@ async fn a_lost_answer_is_settled_by_the_name_and_never_by_a_second_submission()
 async fn what_was_there_before_is_not_taken_for_what_was_to_be_made() {
     join_all(operations().into_iter().map(async |(name, _, make)| {
         let server = server(|| Act::Close, 2, || "2020-01-01T00:00:00Z".to_owned()).await;
-        let error = make(server.client().build().unwrap()).await.unwrap_err();
+        let error = make(connect(&server).build().unwrap()).await.unwrap_err();
         assert!(matches!(error, Error::AlreadyExists(_)), "{name}: {error}");
         assert_eq!(posts(&server), 1, "{name}");
     }))
@@ -230,7 +242,10 @@ async fn what_was_there_before_is_not_taken_for_what_was_to_be_made() {
 async fn an_outcome_that_stays_open_carries_the_name() {
     join_all(operations().into_iter().map(async |(name, resource, make)| {
         let server = server(|| Act::Close, usize::MAX, now).await;
-        let client = server.client().settle_time(Duration::from_millis(300)).build().unwrap();
+        let client = connect(&server)
+            .settle_time(Duration::from_millis(300))
+            .build()
+            .unwrap();
         let error = make(client.clone()).await.unwrap_err();
         assert!(error.to_string().contains("\"x\""), "{error}");
         // Of what may repeat its name, another try could make a second one.
@@ -256,7 +271,7 @@ async fn an_outcome_that_stays_open_carries_the_name() {
 #[tokio::test]
 async fn a_name_that_may_repeat_is_not_looked_for() {
     let server = server(|| Act::Close, 1, now).await;
-    let client = server.client().build().unwrap();
+    let client = connect(&server).build().unwrap();
     let newer = client.recurring_runs().create(&recurring()).await.unwrap_err();
     let older = client.v1().jobs().create(job()).await.unwrap_err();
     for error in [newer, older] {
@@ -271,7 +286,7 @@ async fn a_name_that_may_repeat_is_not_looked_for() {
 #[tokio::test]
 async fn a_unique_name_that_is_taken_is_not_submitted() {
     let server = server(|| Act::Close, 1, now).await;
-    let client = server.client().build().unwrap();
+    let client = connect(&server).build().unwrap();
     let newer = client.recurring_runs().create(&recurring().name_is_unique(true)).await;
     let older = client.v1().jobs().create(job().name_is_unique(true)).await;
     assert!(matches!(newer.unwrap_err(), Error::AlreadyExists(_)));
@@ -291,10 +306,10 @@ async fn a_dropped_creation_goes_on_and_a_slow_answer_is_taken() {
             Act::After(Duration::from_millis(1500), Box::new(made))
         };
         let server = server(slow, usize::MAX, now).await;
-        let client = server.client().timeout(Duration::from_millis(900)).build().unwrap();
+        let client = connect(&server).timeout(Duration::from_millis(900)).build().unwrap();
         assert_eq!(make(client).await.unwrap(), "made", "{name}");
 
-        let client = server.client().build().unwrap();
+        let client = connect(&server).build().unwrap();
         let dropped = tokio::time::timeout(Duration::from_millis(700), make(client)).await;
         assert!(dropped.is_err(), "{name}");
         let whole = || posts(&server) == 2 && server.answered() == server.seen().len();
@@ -313,7 +328,7 @@ async fn what_the_server_refuses_is_refused_at_once() {
     join_all(operations().into_iter().map(async |(name, _, make)| {
         let refused = || Act::json(409, json!({"code": 6, "message": "exists"}));
         let server = server(refused, usize::MAX, now).await;
-        let error = make(server.client().build().unwrap()).await.unwrap_err();
+        let error = make(connect(&server).build().unwrap()).await.unwrap_err();
         assert!(matches!(error, Error::AlreadyExists(_)), "{name}: {error}");
         let looked_before = usize::from(name.contains("recurring") || name.contains("jobs"));
         assert_eq!(server.seen().len(), 1 + looked_before, "{name}");

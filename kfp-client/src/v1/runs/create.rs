@@ -198,9 +198,9 @@ impl Runs {
         let inner = &self.client.inner;
         let claim = if submitted.name_is_unique {
             let place = within.as_ref().map_or("", |key| &*key.id);
-            Claim::new(inner, "name", format!("{place}/{}", submitted.name))?
+            Claim::new(inner, &call, "name", format!("{place}/{}", submitted.name))?
         } else {
-            Claim::new(inner, "run_id", run_id.to_string())?
+            Claim::new(inner, &call, "run_id", run_id.to_string())?
         };
         // The server would start a second workflow before it notices that an id is taken, and names may repeat.
         if submitted.name_is_unique && self.named(&submitted.name, within.as_ref()).await?.is_some() {

@@ -55,6 +55,8 @@ impl Pipelines {
     /// Safe when several callers do it at once: names are unique, and who comes second gets the first one's pipeline.
     pub async fn get_or_create(&self, request: &CreatePipeline) -> Result<Pipeline> {
         request.body()?;
+        let call = request.needs(self.call("pipelines.create", http::Method::POST, &[])?);
+        self.client.inner.refuse_older(&call)?;
         let namespace = Some(request.namespace.as_str());
         if let Some(found) = self.find(&request.name, namespace).await? {
             return Ok(found);
@@ -72,6 +74,7 @@ impl Pipelines {
     /// had failed, and when the answer to the upload is lost.
     pub async fn get_or_upload(&self, request: &UploadPipeline) -> Result<Pipeline> {
         let call = self.pipeline_call(request)?;
+        self.client.inner.refuse_older(&call)?;
         let namespace = Some(request.namespace.as_str());
         if let Some(found) = self.find(&request.name, namespace).await? {
             return Ok(found);
@@ -88,6 +91,7 @@ impl Pipelines {
     /// As safe as [`get_or_upload`](Self::get_or_upload).
     pub async fn get_or_upload_version(&self, request: &UploadPipelineVersion) -> Result<PipelineVersion> {
         let call = self.version_call(request)?;
+        self.client.inner.refuse_older(&call)?;
         if let Some(found) = self.find_version(&request.pipeline_id, &request.name).await? {
             return Ok(found);
         }

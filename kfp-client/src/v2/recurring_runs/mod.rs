@@ -102,7 +102,7 @@ impl RecurringRuns {
         let mut claim = None;
         if request.name_is_unique {
             let key = format!("recurring {}/{}", request.experiment_id, request.display_name);
-            claim = Some(Claim::new(&self.client.inner, "display_name", key)?);
+            claim = Some(Claim::new(&self.client.inner, &call, "display_name", key)?);
             if find().await?.is_some() {
                 return Err(submit::taken(&call, &submitted));
             }

@@ -271,7 +271,7 @@ impl Runs {
         if let Some((_, bytes)) = &call.body {
             storable("pipeline or parameters", &String::from_utf8_lossy(bytes))?;
         }
-        let claim = Claim::new(&self.client.inner, "run_id", run_id.to_string())?;
+        let claim = Claim::new(&self.client.inner, &call, "run_id", run_id.to_string())?;
         // The server would start a second workflow before it notices that the id is taken.
         if chosen.is_some() && self.get_opt(&run_id).await?.is_some() {
             let message = format!("there is a run of id {run_id}");
