@@ -209,6 +209,12 @@ impl Refusal {
         self
     }
 
+    /// Adds what lies below, which is told in the wrapped text alone.
+    pub(super) fn because(mut self, cause: &str) -> Self {
+        self.0.message = format!("{}: {cause}", self.0.message);
+        self
+    }
+
     pub(super) fn code(&self) -> Code {
         self.0.code
     }

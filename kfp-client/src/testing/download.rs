@@ -52,10 +52,8 @@ fn fetch(url: &Url) -> Result<Vec<u8>, Failed> {
             response.bytes().await.map(|bytes| bytes.to_vec()).map_err(unreachable)
         })
     };
-    let lost = |_| Failed::Unreachable("the download ended early".to_owned());
-    std::thread::spawn(fetch)
-        .join()
-        .unwrap_or_else(|ended| Err(lost(ended)))
+    let lost = || Err(Failed::Unreachable("the download ended early".to_owned()));
+    std::thread::spawn(fetch).join().unwrap_or_else(|_| lost())
 }
 
 /// Whether servers since 2.17 would fetch from this address.

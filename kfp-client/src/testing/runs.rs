@@ -235,9 +235,9 @@ impl Context<'_> {
     pub(super) fn create_run_v2(&mut self) -> Result<Answer, Refusal> {
         let body = self.body(&RUN)?;
         if body.get("plugins_output").is_some() {
-            let text = "plugins_output is server-owned and populated exclusively via plugin lifecycle hooks: \
-                        plugins_output must not be set by the client";
-            return Err(Refusal::new(Code::Aborted, text));
+            let text = "plugins_output is server-owned and populated exclusively via plugin lifecycle hooks";
+            let refusal = Refusal::new(Code::Aborted, text);
+            return Err(refusal.because("plugins_output must not be set by the client"));
         }
         if body.text("display_name").is_empty() {
             let text = "Failed to convert a API run detail to its internal representation: Invalid input error: Run \
