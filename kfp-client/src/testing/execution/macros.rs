@@ -128,15 +128,12 @@ fn go_time(seconds: i64, layout: &str) -> String {
     let mut rest = layout;
     while let Some(first) = rest.chars().next() {
         let part = PARTS.iter().find(|(part, _)| rest.starts_with(part));
-        match part {
-            Some((part, format)) => {
-                out.push_str(&strtime::format(format, time).unwrap_or_default());
-                rest = rest.get(part.len()..).unwrap_or_default();
-            }
-            None => {
-                out.push(first);
-                rest = rest.get(first.len_utf8()..).unwrap_or_default();
-            }
+        if let Some((part, format)) = part {
+            out.push_str(&strtime::format(format, time).unwrap_or_default());
+            rest = rest.get(part.len()..).unwrap_or_default();
+        } else {
+            out.push(first);
+            rest = rest.get(first.len_utf8()..).unwrap_or_default();
         }
     }
     out

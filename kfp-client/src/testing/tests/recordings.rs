@@ -33,7 +33,7 @@ const ELSEWHERE: &[&str] = &[
 ];
 
 /// Cases that are refused with the right status and code, though not in the same words: some of them are those of
-/// MariaDB or of Go's libraries. The list is only to get shorter.
+/// the database or of Go's libraries. The list is only to get shorter.
 const OTHER_WORDS: &[&str] = &[
     "1.8 exp-create-empty-name",
     "1.8 exp-create-name-300",
