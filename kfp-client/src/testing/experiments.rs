@@ -190,11 +190,13 @@ impl Context<'_> {
     fn experiment_name(&self, name: &str) -> Result<(), Refusal> {
         let old = !self.generation().has_v2();
         if name.is_empty() {
-            let text = "Experiment must have a non-empty name";
+            let text = "Failed to convert API experiment to model experiment: Invalid input error: Experiment must have \
+                        a non-empty name";
+            let outer = "[ExperimentServer]: Failed to create a experiment due to conversion error";
             return Err(if old {
                 Refusal::invalid("Experiment name is empty. Please specify a valid experiment name.")
             } else {
-                Refusal::internal(text)
+                Refusal::internal(text).context(outer)
             });
         }
         let limit = if self.generation().new_gateway() { 128 } else { 255 };

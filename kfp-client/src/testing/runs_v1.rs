@@ -142,8 +142,23 @@ impl Context<'_> {
                 "Please don't specify a pipeline version or pipeline ID when a workflow manifest is provided.",
             ));
         }
-        let parsed = super::template::Template::parse(manifest, self.generation());
-        if !manifest.is_empty() && parsed.is_err() {
+        if manifest.is_empty() {
+            return Ok(());
+        }
+        // Any object is taken for a workflow, and for none if it has nothing of one.
+        let parsed = serde_json::from_str::<Value>(manifest);
+        let Ok(Value::Object(workflow)) = parsed else {
+            let text = format!("Invalid argo workflow format. Workflow: {manifest}");
+            return Err(Refusal::invalid(text));
+        };
+        let parts = ["apiVersion", "kind", "metadata", "spec", "status"];
+        if !parts.iter().any(|part| workflow.contains_key(*part)) {
+            let name = body.text("name");
+            return Err(
+                Refusal::not_found("WorkflowSpecManifest", name).context("Failed to fetch workflow spec manifest.")
+            );
+        }
+        if super::template::Template::parse(manifest, self.generation()).is_err() {
             return Err(Refusal::invalid("Invalid IR spec format: not a workflow manifest"));
         }
         Ok(())

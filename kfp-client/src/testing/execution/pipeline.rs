@@ -45,7 +45,9 @@ pub(super) fn run(driving: &Driving<'_>, spec: &Value, platform: Option<&Value>)
     let root = spec.get("root").cloned().unwrap_or_default();
     let mut inputs = Values::default();
     for (name, value) in &driving.workflow.launch.parameters {
-        inputs.parameters.insert(name.clone(), pipeline.expand_macros(value));
+        inputs
+            .parameters
+            .insert(name.clone(), driving.workflow.launch.macros.expand(value));
     }
     add_defaults(&root, &mut inputs);
     let outcome = pipeline.dag("", "root", &root, &inputs);
@@ -346,6 +348,20 @@ impl Pipeline<'_> {
         };
         let platform = self.platform.and_then(kubernetes);
         let node = format!("{path}/executor");
+        let pipeline = self.spec.at(&["pipelineInfo", "name"]).and_then(Value::as_str);
+        let pipeline = pipeline.unwrap_or_default();
+        let fingerprint =
+            self.driving
+                .step_fingerprint(pipeline, task, component, container, platform.as_ref(), inputs);
+        let known = fingerprint
+            .as_deref()
+            .and_then(|fingerprint| self.driving.reuse(fingerprint, None));
+        if let Some(values) = known {
+            self.driving.enter(&node, "executor", "Skipped", "SKIPPED");
+            self.driving.follow(path, &node);
+            return Outcome::Succeeded(values);
+        }
+        let started = self.driving.core.clock.seconds();
         self.driving.change(&node, "executor", "Pod", "RUNNING", |node| {
             "system-container-impl".clone_into(&mut node.template);
         });
@@ -359,6 +375,10 @@ impl Pipeline<'_> {
             inputs,
         };
         let outcome = self.driving.run_step(&step);
+        if let (Some(fingerprint), Outcome::Succeeded(values)) = (&fingerprint, &outcome) {
+            self.driving.keep_results(fingerprint, values);
+            self.driving.record_task(pipeline, fingerprint, started);
+        }
         self.driving.enter(&node, "executor", "Pod", outcome.state());
         outcome
     }
@@ -466,34 +486,24 @@ impl Pipeline<'_> {
         else {
             return value.clone();
         };
-        let time = rfc3339(launch.created_at);
+        let created = rfc3339(launch.macros.now);
+        let scheduled = launch
+            .macros
+            .due
+            .map_or_else(|| created.clone(), |(due, _)| rfc3339(due));
         let task_name = task.at(&["taskInfo", "name"]).and_then(Value::as_str).unwrap_or(key);
         let text = match name {
             "pipeline_job_name" => launch.run_name.as_str(),
             "pipeline_job_resource_name" => launch.workflow.as_str(),
             "pipeline_job_uuid" => launch.run_id.as_str(),
-            "pipeline_job_create_time_utc" | "pipeline_job_schedule_time_utc" => time.as_str(),
+            "pipeline_job_create_time_utc" => created.as_str(),
+            "pipeline_job_schedule_time_utc" => scheduled.as_str(),
             "pipeline_task_name" => task_name,
             "pipeline_root" => launch.pipeline_root.as_str(),
             "pipeline_task_uuid" => return self.driving.id(key).into(),
             _ => return value.clone(),
         };
         text.into()
-    }
-
-    /// Macros in the parameters of a run are expanded in the workflow alone.
-    fn expand_macros(&self, value: &Value) -> Value {
-        let launch = &self.driving.workflow.launch;
-        match value {
-            Value::String(text) => {
-                let time = rfc3339(launch.created_at);
-                let text = text.replace("[[RunUUID]]", &launch.run_id);
-                text.replace("[[CurrentTime]]", &time)
-                    .replace("[[ScheduledTime]]", &time)
-                    .into()
-            }
-            other => other.clone(),
-        }
     }
 }
 
