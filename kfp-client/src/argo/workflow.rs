@@ -278,7 +278,7 @@ impl Workflow {
 
     /// As YAML.
     pub fn to_yaml(&self) -> String {
-        serde_norway::to_string(self).unwrap_or_default()
+        ir::write_yaml(self)
     }
 
     /// As a document.
