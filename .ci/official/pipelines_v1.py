@@ -48,7 +48,7 @@ implementation:
 @dsl.pipeline(name="conditions", description="A condition in a condition")
 def conditions(word: str = "b", number: int = 3):
     said = SAY(word)
-    with dsl.Condition(said.output == "b", name="is b"):
+    with dsl.Condition(said.output == "b", name="is-b"):
         SAY("b")
         with dsl.Condition(number > 2):
             SAY("more")

@@ -273,7 +273,7 @@ impl Workflow {
 
     /// As JSON text, which is also YAML.
     pub fn to_json(&self) -> String {
-        self.to_value().to_string()
+        ir::escape_json(self.to_value().to_string())
     }
 
     /// As YAML.

@@ -140,9 +140,9 @@ impl PipelineDocument {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// The same as JSON text, which is much faster than by way of a [`Value`].
+    /// The same as JSON text that is YAML too; faster than by way of a [`Value`].
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        yaml::escaped(serde_json::to_string(self).unwrap_or_default())
     }
 
     /// As YAML, in two documents if there are platform settings. All readers of YAML 1.1 and 1.2 take it alike.

@@ -3,11 +3,11 @@
 //! Written by hand instead of by `serde`'s `flatten`, which would hold every object in between and read its numbers,
 //! once for each level it is nested in.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{
-    Deserialize, Serialize,
-    de::{DeserializeOwned, MapAccess},
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error, MapAccess, Unexpected},
     ser::SerializeMap,
 };
 use serde_json::{Map, Value};
@@ -68,7 +68,6 @@ macro_rules! plain_fields {
 plain_fields! {
     [] String, Self::is_empty;
     [] bool, |value| !*value;
-    [] u32, |value| *value == 0;
     [T: Serialize + DeserializeOwned] Vec<T>, Self::is_empty;
     [T: Serialize + DeserializeOwned] BTreeMap<String, T>, Self::is_empty;
     [] Map<String, Value>, Self::is_empty;
@@ -90,7 +89,7 @@ macro_rules! plain_optional {
 }
 pub(crate) use plain_optional;
 
-plain_optional!(String, bool, i32, Map<String, Value>);
+plain_optional!(String, bool, Map<String, Value>);
 
 /// Anything, `null` too.
 impl Optional for Value {
@@ -103,12 +102,87 @@ impl Optional for Value {
     }
 }
 
-/// 64-bit integers are text on the wire; numbers are read too.
+/// A whole number as the server takes it: also written as text, or with a fraction of zero, which is what becomes of it
+/// where the server keeps a document as a `Struct`.
+struct Integer(i64);
+
+impl<'de> Deserialize<'de> for Integer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Integer;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number")
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Integer, E> {
+                Ok(Integer(number))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Integer, E> {
+                let number =
+                    i64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))?;
+                Ok(Integer(number))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Integer, E> {
+                // Doubles are exact up to here.
+                if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 {
+                    #[allow(clippy::cast_possible_truncation, reason = "it is a whole number within the range")]
+                    return Ok(Integer(number as i64));
+                }
+                Err(E::invalid_value(Unexpected::Float(number), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Integer, E> {
+                let number = text
+                    .parse()
+                    .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
+                Ok(Integer(number))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Whole numbers of 32 bits, which are numbers on the wire.
+fn small<'de, N: TryFrom<i64>, A: MapAccess<'de>>(object: &mut A) -> Result<Option<N>, A::Error> {
+    let Some(Integer(number)) = object.next_value()? else {
+        return Ok(None);
+    };
+    let fits = N::try_from(number).map_err(|_| A::Error::custom(format_args!("{number} is out of range")))?;
+    Ok(Some(fits))
+}
+
+impl Optional for i32 {
+    fn read<'de, A: MapAccess<'de>>(object: &mut A) -> Result<Option<Self>, A::Error> {
+        small(object)
+    }
+
+    fn write<M: SerializeMap>(&self, key: &'static str, object: &mut M) -> Result<(), M::Error> {
+        object.serialize_entry(key, self)
+    }
+}
+
+impl Field for u32 {
+    fn is_unset(&self) -> bool {
+        *self == 0
+    }
+
+    fn read<'de, A: MapAccess<'de>>(object: &mut A) -> Result<Self, A::Error> {
+        Ok(small(object)?.unwrap_or_default())
+    }
+
+    fn write<M: SerializeMap>(&self, key: &'static str, object: &mut M) -> Result<(), M::Error> {
+        object.serialize_entry(key, self)
+    }
+}
+
+/// Whole numbers of 64 bits, which are text on the wire.
 impl Optional for i64 {
     fn read<'de, A: MapAccess<'de>>(object: &mut A) -> Result<Option<Self>, A::Error> {
-        #[derive(Deserialize)]
-        struct Read(#[serde(with = "crate::wire::int64")] Option<i64>);
-        Ok(object.next_value::<Read>()?.0)
+        Ok(object.next_value::<Option<Integer>>()?.map(|Integer(number)| number))
     }
 
     fn write<M: SerializeMap>(&self, key: &'static str, object: &mut M) -> Result<(), M::Error> {

@@ -26,7 +26,7 @@ fn value(text: &str) -> Option<f64> {
         .find(|letter: char| letter.is_ascii_alphabetic())
         .unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
-    // Rust reads more than Kubernetes: infinity, `1_0` not, but no letters are left here.
+    // Rust would read `inf` and `NaN` too, but no letters are left here.
     let number: f64 = number.parse().ok()?;
     let exponent = unit
         .strip_prefix(['e', 'E'])

@@ -221,7 +221,8 @@ pub(crate) fn escaped(json: String) -> String {
             '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
         )
     };
-    if !json.contains(foreign) {
+    // All of them are beyond the letters of ASCII, but for one.
+    if json.bytes().all(|byte| byte < 0x7f) || !json.contains(foreign) {
         return json;
     }
     let mut text = String::with_capacity(json.len() + 16);

@@ -510,7 +510,10 @@ fn more_faults_are_named_by_their_path() {
     };
     let path = "platform_spec.platforms.kubernetes.deploymentSpec.executors.exec-a.pvcNameParameter";
     assert_eq!(claim(ParameterSource::input("nowhere")), path);
-    assert_eq!(claim(ParameterSource::output("nobody", "name")), path);
+    assert_eq!(
+        claim(ParameterSource::output("nobody", "name")),
+        "root.dag.tasks.a.dependentTasks"
+    );
 }
 
 #[test]

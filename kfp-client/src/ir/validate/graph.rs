@@ -122,9 +122,8 @@ impl<'a> Scope<'a> {
         self.trigger(path, task, target)?;
         self.settings(target, &mut before)?;
         iteration(path, task)?;
-        match &task.retry_policy {
-            Some(policy) => retry(&path.at("retryPolicy"), policy)?,
-            None => {}
+        if let Some(policy) = &task.retry_policy {
+            retry(&path.at("retryPolicy"), policy)?;
         }
         Ok(before)
     }
