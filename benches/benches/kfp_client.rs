@@ -1,5 +1,4 @@
-//! What the typed client costs beside bare reqwest with untyped JSON, what it takes to build a pipeline, and what it
-//! takes to watch ten thousand runs.
+//! What the typed client costs beside bare reqwest with untyped JSON, and what it takes to watch ten thousand runs.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -89,29 +88,6 @@ async fn run() -> Result<(), Failure> {
     line("get one run")?;
     let floor = told("floor: reqwest and serde_json::Value", one_floor, None)?;
     told("typed", one, Some(floor))?;
-
-    line("build and write a pipeline")?;
-    for steps in [5, 100, 1000] {
-        let rounds = if steps == 5 { 200 } else { 5 };
-        let (mut floor, mut whole) = (Vec::new(), Vec::new());
-        for _ in 0..=ROUNDS {
-            let value = pipeline(steps)?.to_wire();
-            let begin = Instant::now();
-            for _ in 0..rounds {
-                black_box(serde_json::to_string(&value)?);
-            }
-            floor.push(begin.elapsed().as_secs_f64() / f64::from(rounds));
-            let begin = Instant::now();
-            for _ in 0..rounds {
-                black_box(serde_json::to_string(&pipeline(steps)?.to_wire())?);
-            }
-            whole.push(begin.elapsed().as_secs_f64() / f64::from(rounds));
-        }
-        let floor = told(&format!("{steps} steps, floor: writing alone"), floor, None)?;
-        let whole = told(&format!("{steps} steps, built and written"), whole, Some(floor))?;
-        let each = whole * 1e6 / f64::from(u32::try_from(steps)?);
-        line(&format!("    {each:.1} us a step"))?;
-    }
 
     line(&format!(
         "watch {LIVE} live runs, {TICKS} rounds, in a process of its own"

@@ -9,6 +9,9 @@ mod error;
 mod faults;
 mod filter;
 mod follow;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod ids;
 pub mod ir;

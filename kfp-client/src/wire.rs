@@ -81,11 +81,6 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A value that may be `null` and then is kept as such, where a missing one is `None`.
-pub(crate) fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
-    serde_json::Value::deserialize(deserializer).map(Some)
-}
-
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Int64 {

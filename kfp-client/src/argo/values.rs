@@ -1,12 +1,20 @@
 //! Parameters and artifacts: what goes in and comes out.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, Unexpected},
+};
 use serde_json::Value;
 
 use crate::message::{Plain, message};
 
 /// A number that may also be written as text, and then may hold placeholders.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// It is read from a number with a fraction of zero too, which the compiler of KFP 1 writes for `factor`; Argo takes no
+/// other fraction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum IntOrText {
@@ -17,6 +25,43 @@ pub enum IntOrText {
 }
 
 impl Plain for IntOrText {}
+
+impl<'de> Deserialize<'de> for IntOrText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = IntOrText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number or a text")
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<IntOrText, E> {
+                Ok(IntOrText::Int(number))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<IntOrText, E> {
+                let number =
+                    i64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))?;
+                Ok(IntOrText::Int(number))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<IntOrText, E> {
+                // Doubles are exact up to here.
+                if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 {
+                    #[allow(clippy::cast_possible_truncation, reason = "it is a whole number within the range")]
+                    return Ok(IntOrText::Int(number as i64));
+                }
+                Err(E::invalid_value(Unexpected::Float(number), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<IntOrText, E> {
+                Ok(IntOrText::Text(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
 
 impl IntOrText {
     /// The number, also if it is written as text.

@@ -273,12 +273,12 @@ impl Workflow {
 
     /// As JSON text, which is also YAML.
     pub fn to_json(&self) -> String {
-        self.to_value().to_string()
+        ir::escape_json(self.to_value().to_string())
     }
 
     /// As YAML.
     pub fn to_yaml(&self) -> String {
-        serde_norway::to_string(self).unwrap_or_default()
+        ir::write_yaml(self)
     }
 
     /// As a document.

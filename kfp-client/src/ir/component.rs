@@ -1,10 +1,16 @@
 //! A container with declared inputs and outputs.
 
 use super::{
-    platform::{ConfigMapAsEnv, ImagePullSecret, KubernetesExecutorConfig, NodeSelector, PvcMount, SecretAsEnv},
+    kubernetes::{
+        ConfigMapAsEnv, ConfigMapAsVolume, EmptyDirMount, EnabledSharedMemory, FieldPathAsEnv, ImagePullSecret,
+        KubernetesExecutorConfig, NodeAffinityTerm, NodeSelector, PodAffinityTerm, PodMetadata, PvcMount, SecretAsEnv,
+        SecretAsVolume, SecurityContext, Toleration,
+    },
+    quantity,
+    source::ParameterSource,
     spec::{
         Accelerator, ArtifactSpec, ComponentInputs, ComponentOutputs, ContainerSpec, EnvVar, ParameterSpec,
-        ParameterType, Resources,
+        ParameterType, Resources, TaskConfigField, TaskConfigPassthrough,
     },
 };
 
@@ -20,6 +26,7 @@ pub struct ContainerComponent {
     pub(crate) outputs: ComponentOutputs,
     pub(crate) container: ContainerSpec,
     pub(crate) kubernetes: KubernetesExecutorConfig,
+    pub(crate) passthroughs: Vec<TaskConfigPassthrough>,
 }
 
 impl ContainerComponent {
@@ -64,10 +71,13 @@ impl ContainerComponent {
     }
 
     /// Adds an input file of this type, e.g. `system.Dataset`.
-    pub fn input_artifact(mut self, name: impl Into<String>, schema_title: impl Into<String>) -> Self {
-        self.inputs
-            .artifacts
-            .insert(name.into(), ArtifactSpec::new(schema_title));
+    pub fn input_artifact(self, name: impl Into<String>, schema_title: impl Into<String>) -> Self {
+        self.input_artifact_spec(name, ArtifactSpec::new(schema_title))
+    }
+
+    /// Adds an input file, e.g. one that may be left out, or a list of files.
+    pub fn input_artifact_spec(mut self, name: impl Into<String>, artifact: ArtifactSpec) -> Self {
+        self.inputs.artifacts.insert(name.into(), artifact);
         self
     }
 
@@ -80,10 +90,13 @@ impl ContainerComponent {
     }
 
     /// Adds an output file of this type, which the container writes to `{{$.outputs.artifacts['name'].path}}`.
-    pub fn output_artifact(mut self, name: impl Into<String>, schema_title: impl Into<String>) -> Self {
-        self.outputs
-            .artifacts
-            .insert(name.into(), ArtifactSpec::new(schema_title));
+    pub fn output_artifact(self, name: impl Into<String>, schema_title: impl Into<String>) -> Self {
+        self.output_artifact_spec(name, ArtifactSpec::new(schema_title))
+    }
+
+    /// Adds an output file, e.g. a list of files.
+    pub fn output_artifact_spec(mut self, name: impl Into<String>, artifact: ArtifactSpec) -> Self {
+        self.outputs.artifacts.insert(name.into(), artifact);
         self
     }
 
@@ -93,68 +106,139 @@ impl ContainerComponent {
 
     /// CPU set aside, e.g. `500m`.
     pub fn cpu_request(mut self, quantity: impl Into<String>) -> Self {
-        self.resources().resource_cpu_request = quantity.into();
+        let quantity = quantity.into();
+        let resources = self.resources();
+        resources.cpu_request = quantity::cores(&quantity);
+        resources.resource_cpu_request = quantity;
         self
     }
 
     /// Most CPU, e.g. `2`.
     pub fn cpu_limit(mut self, quantity: impl Into<String>) -> Self {
-        self.resources().resource_cpu_limit = quantity.into();
+        let quantity = quantity.into();
+        let resources = self.resources();
+        resources.cpu_limit = quantity::cores(&quantity);
+        resources.resource_cpu_limit = quantity;
         self
     }
 
     /// Memory set aside, e.g. `1Gi`.
     pub fn memory_request(mut self, quantity: impl Into<String>) -> Self {
-        self.resources().resource_memory_request = quantity.into();
+        let quantity = quantity.into();
+        let resources = self.resources();
+        resources.memory_request = quantity::gigabytes(&quantity);
+        resources.resource_memory_request = quantity;
         self
     }
 
     /// Most memory, e.g. `4Gi`.
     pub fn memory_limit(mut self, quantity: impl Into<String>) -> Self {
-        self.resources().resource_memory_limit = quantity.into();
+        let quantity = quantity.into();
+        let resources = self.resources();
+        resources.memory_limit = quantity::gigabytes(&quantity);
+        resources.resource_memory_limit = quantity;
         self
     }
 
     /// Accelerators, e.g. `nvidia.com/gpu` and 1.
     pub fn accelerator(mut self, kind: impl Into<String>, count: u32) -> Self {
-        let (kind, count) = (kind.into(), count.to_string());
-        let mut accelerator = Accelerator {
+        let kind = kind.into();
+        let accelerator = Accelerator {
             resource_type: kind.clone(),
-            resource_count: count.clone(),
+            resource_count: count.to_string(),
+            kind,
+            count: Some(i64::from(count)),
             ..Accelerator::default()
         };
-        // What servers before KFP 2.5 read.
-        accelerator.extra.insert("type".to_owned(), kind.into());
-        accelerator.extra.insert("count".to_owned(), count.into());
         self.resources().accelerator = Some(accelerator);
         self
     }
 
+    /// Hands a setting of the task's pod on to the component, for jobs that it makes itself (from KFP 2.14 on).
+    ///
+    /// The component gets it in an input of type [`ParameterType::TaskConfig`]; `apply_to_task` says whether it holds
+    /// for its own pod too.
+    pub fn pass_through(mut self, field: TaskConfigField, apply_to_task: bool) -> Self {
+        self.passthroughs.push(TaskConfigPassthrough {
+            field: Some(field),
+            apply_to_task,
+            ..TaskConfigPassthrough::default()
+        });
+        self
+    }
+
     /// Gives keys of a Kubernetes secret as environment variables.
+    ///
+    /// Here and below a name may also come from the graph the task is in, as a [`ParameterSource`] (from KFP 2.5 on;
+    /// for claims in every version).
     pub fn secret_env<K: Into<String>, V: Into<String>>(
         mut self,
-        secret: impl Into<String>,
+        secret: impl Into<ParameterSource>,
         keys: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         self.kubernetes.secret_as_env.push(SecretAsEnv::new(secret, keys));
         self
     }
 
-    /// Gives keys of a Kubernetes config map as environment variables.
-    pub fn config_map_env<K: Into<String>, V: Into<String>>(
-        mut self,
-        config_map: impl Into<String>,
-        keys: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        self.kubernetes
-            .config_map_as_env
-            .push(ConfigMapAsEnv::new(config_map, keys));
+    /// Mounts a Kubernetes secret as files, one for each key.
+    pub fn secret_volume(mut self, secret: impl Into<ParameterSource>, mount_path: impl Into<String>) -> Self {
+        let volume = SecretAsVolume::new(secret, mount_path);
+        self.kubernetes.secret_as_volume.push(volume);
         self
     }
 
-    /// Mounts a volume claim that is there already.
-    pub fn pvc_mount(mut self, claim: impl Into<String>, mount_path: impl Into<String>) -> Self {
+    /// Gives keys of a Kubernetes config map as environment variables.
+    pub fn config_map_env<K: Into<String>, V: Into<String>>(
+        mut self,
+        config_map: impl Into<ParameterSource>,
+        keys: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let variables = ConfigMapAsEnv::new(config_map, keys);
+        self.kubernetes.config_map_as_env.push(variables);
+        self
+    }
+
+    /// Mounts a Kubernetes config map as files, one for each key.
+    pub fn config_map_volume(mut self, config_map: impl Into<ParameterSource>, mount_path: impl Into<String>) -> Self {
+        let volume = ConfigMapAsVolume::new(config_map, mount_path);
+        self.kubernetes.config_map_as_volume.push(volume);
+        self
+    }
+
+    /// Mounts a volume claim: one that is there already, or one whose name comes from the graph, such as the output
+    /// `name` of a [`TaskBuilder::create_pvc`](super::TaskBuilder::create_pvc).
+    pub fn pvc_mount(mut self, claim: impl Into<ParameterSource>, mount_path: impl Into<String>) -> Self {
         self.kubernetes.pvc_mount.push(PvcMount::new(claim, mount_path));
+        self
+    }
+
+    /// Mounts an empty folder that lives as long as the pod.
+    pub fn empty_dir(mut self, volume: impl Into<String>, mount_path: impl Into<String>) -> Self {
+        self.kubernetes.empty_dir_mounts.push(EmptyDirMount {
+            volume_name: volume.into(),
+            mount_path: mount_path.into(),
+            ..EmptyDirMount::default()
+        });
+        self
+    }
+
+    /// Gives the pod shared memory of this size at `/dev/shm`, e.g. `1Gi`.
+    pub fn shared_memory(mut self, size: impl Into<String>) -> Self {
+        self.kubernetes.enabled_shared_memory = Some(EnabledSharedMemory {
+            volume_name: "shm".to_owned(),
+            size: size.into(),
+            ..EnabledSharedMemory::default()
+        });
+        self
+    }
+
+    /// Gives a field of the pod, e.g. `metadata.name`, as an environment variable.
+    pub fn field_path_env(mut self, name: impl Into<String>, field_path: impl Into<String>) -> Self {
+        self.kubernetes.field_path_as_env.push(FieldPathAsEnv {
+            name: name.into(),
+            field_path: field_path.into(),
+            ..FieldPathAsEnv::default()
+        });
         self
     }
 
@@ -165,8 +249,42 @@ impl ContainerComponent {
         self
     }
 
+    /// Tolerates a taint of nodes.
+    pub fn toleration(mut self, toleration: Toleration) -> Self {
+        self.kubernetes.tolerations.push(toleration);
+        self
+    }
+
+    /// Nodes it must or should run on.
+    pub fn node_affinity(mut self, term: NodeAffinityTerm) -> Self {
+        self.kubernetes.node_affinity.push(term);
+        self
+    }
+
+    /// Pods it must or should run beside or apart from.
+    pub fn pod_affinity(mut self, term: PodAffinityTerm) -> Self {
+        self.kubernetes.pod_affinity.push(term);
+        self
+    }
+
+    fn pod_metadata(&mut self) -> &mut PodMetadata {
+        self.kubernetes.pod_metadata.get_or_insert_default()
+    }
+
+    /// Label of its pod.
+    pub fn pod_label(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
+        self.pod_metadata().labels.insert(label.into(), value.into());
+        self
+    }
+
+    /// Annotation of its pod.
+    pub fn pod_annotation(mut self, annotation: impl Into<String>, value: impl Into<String>) -> Self {
+        self.pod_metadata().annotations.insert(annotation.into(), value.into());
+        self
+    }
+
     /// Adds a secret to pull the image with.
-    pub fn image_pull_secret(mut self, secret: impl Into<String>) -> Self {
+    pub fn image_pull_secret(mut self, secret: impl Into<ParameterSource>) -> Self {
         self.kubernetes.image_pull_secret.push(ImagePullSecret::new(secret));
         self
     }
@@ -180,6 +298,16 @@ impl ContainerComponent {
     /// Seconds after which the pod is ended as failed.
     pub fn active_deadline_seconds(mut self, seconds: u32) -> Self {
         self.kubernetes.active_deadline_seconds = Some(i64::from(seconds));
+        self
+    }
+
+    /// Ids of the user and group under whose name it runs (from KFP 2.17 on).
+    pub fn run_as(mut self, user: u32, group: u32) -> Self {
+        self.kubernetes.security_context = Some(SecurityContext {
+            run_as_user: Some(i64::from(user)),
+            run_as_group: Some(i64::from(group)),
+            ..SecurityContext::default()
+        });
         self
     }
 

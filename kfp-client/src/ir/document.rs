@@ -1,16 +1,13 @@
 //! A pipeline with its platform settings, read and written.
 
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer, de::DeserializeOwned, ser::SerializeMap};
+use serde_json::Value;
 
-use super::{
-    error::Error,
-    platform::PlatformSpec,
-    spec::{PipelineSpec, is_default},
-    validate,
-};
+use super::{error::Error, object::Field, platform::PlatformSpec, spec::PipelineSpec, validate, yaml};
 
 /// A pipeline: its specification, and its settings for Kubernetes if it has any.
+///
+/// It is [serialized](Serialize) as it is sent with a run: the specification alone, or `{pipeline_spec, platform_spec}`.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct PipelineDocument {
@@ -18,6 +15,18 @@ pub struct PipelineDocument {
     pub pipeline_spec: PipelineSpec,
     /// What only Kubernetes understands.
     pub platform_spec: Option<PlatformSpec>,
+}
+
+impl Serialize for PipelineDocument {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(platform) = self.platform() else {
+            return self.pipeline_spec.serialize(serializer);
+        };
+        let mut both = serializer.serialize_map(Some(2))?;
+        both.serialize_entry("pipeline_spec", &self.pipeline_spec)?;
+        both.serialize_entry("platform_spec", platform)?;
+        both.end()
+    }
 }
 
 impl PipelineDocument {
@@ -29,21 +38,21 @@ impl PipelineDocument {
         }
     }
 
-    /// Reads YAML or JSON: a specification, a specification and platform settings as two documents, or both in one
-    /// object `{pipeline_spec, platform_spec}`. Does not [`validate`](Self::validate).
+    /// Reads YAML or JSON: a specification, a specification and platform settings as two documents in any order, or
+    /// both in one object `{pipeline_spec, platform_spec}`. Names of fields may be in camelCase, as all compilers write
+    /// them, or in `snake_case`. Does not [`validate`](Self::validate).
     ///
     /// # Errors
     ///
     /// If the text is not well-formed or is something else, e.g. an Argo workflow.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
         let mut documents =
-            yaml_documents(text).map_err(|error| Error::new("document", format!("YAML or JSON: {error}")))?;
+            yaml::documents(text).map_err(|error| Error::new("document", format!("YAML or JSON: {error}")))?;
         match documents.len() {
             1 => Self::from_json(documents.remove(0)),
             2 => {
                 let platform = documents.remove(1);
                 let spec = documents.remove(0);
-                // The server takes the two in any order.
                 let (spec, platform) = if spec.get("platforms").is_some() {
                     (platform, spec)
                 } else {
@@ -83,12 +92,23 @@ impl PipelineDocument {
                 "a pipeline specification, not a component of KFP 1",
             ));
         }
-        if spec.get("pipelineInfo").is_none() {
+        if spec.get("pipelineInfo").or_else(|| spec.get("pipeline_info")).is_none() {
             return Err(Error::new("pipelineInfo", "present"));
         }
+        let platform = match platform {
+            None => None,
+            // Anything else beside a specification is passed over by the server, and would be lost here.
+            Some(platform) if platform.get("platforms").is_none() => {
+                return Err(Error::new("platform_spec.platforms", "present"));
+            }
+            Some(platform) => {
+                let platform: PlatformSpec = parse(platform).map_err(|fault| fault.within("platform_spec"))?;
+                Some(platform).filter(|platform| !platform.is_unset())
+            }
+        };
         Ok(Self {
-            pipeline_spec: parse("", spec)?,
-            platform_spec: platform.map(|platform| parse("platform_spec.", platform)).transpose()?,
+            pipeline_spec: parse(spec)?,
+            platform_spec: platform,
         })
     }
 
@@ -101,52 +121,43 @@ impl PipelineDocument {
         validate::document(self)
     }
 
+    /// The platform settings, if there are any.
+    fn platform(&self) -> Option<&PlatformSpec> {
+        self.platform_spec.as_ref().filter(|platform| !platform.is_unset())
+    }
+
     /// The specification, and the platform settings if there are any.
     pub(crate) fn to_documents(&self) -> Vec<Value> {
-        let platform = self.platform_spec.as_ref().filter(|platform| !is_default(*platform));
         // Neither has a map with keys other than text, nor anything else that JSON cannot hold.
         let spec = serde_json::to_value(&self.pipeline_spec).unwrap_or_default();
+        let platform = self.platform();
         let platform = platform.map(|platform| serde_json::to_value(platform).unwrap_or_default());
         std::iter::once(spec).chain(platform).collect()
     }
 
     /// As it is sent with a run: the specification alone, or `{pipeline_spec, platform_spec}`.
     pub fn to_wire(&self) -> Value {
-        let mut documents = self.to_documents();
-        match (documents.pop(), documents.pop()) {
-            (Some(platform), Some(spec)) => json!({ "pipeline_spec": spec, "platform_spec": platform }),
-            (Some(spec), None) => spec,
-            (None, _) => Value::Null,
-        }
+        serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// As YAML, in two documents if there are platform settings.
+    /// The same as JSON text that is YAML too; faster than by way of a [`Value`].
+    pub fn to_json(&self) -> String {
+        yaml::escaped(serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// As YAML, in two documents if there are platform settings. All readers of YAML 1.1 and 1.2 take it alike.
     pub fn to_yaml(&self) -> String {
-        let mut documents = Vec::new();
-        documents.push(serde_norway::to_string(&self.pipeline_spec).unwrap_or_default());
-        if let Some(platform) = self.platform_spec.as_ref().filter(|platform| !is_default(*platform)) {
-            documents.push(serde_norway::to_string(platform).unwrap_or_default());
+        let spec = yaml::write(&self.pipeline_spec);
+        match self.platform() {
+            Some(platform) => spec + "---\n" + &yaml::write(platform),
+            None => spec,
         }
-        documents.join("---\n")
     }
 }
 
-fn parse<T: DeserializeOwned>(prefix: &str, value: Value) -> Result<T, Error> {
+fn parse<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = format!("{prefix}{}", error.path());
+        let path = error.path().to_string();
         Error::new(path, format!("of the right type: {}", error.into_inner()))
     })
-}
-
-/// All documents of a YAML text that are not empty.
-pub(crate) fn yaml_documents(text: &str) -> Result<Vec<Value>, serde_norway::Error> {
-    use serde::Deserialize;
-    let mut documents = Vec::new();
-    for document in serde_norway::Deserializer::from_str(text) {
-        match Value::deserialize(document)? {
-            Value::Null => {}
-            value => documents.push(value),
-        }
-    }
-    Ok(documents)
 }

@@ -17,6 +17,12 @@ impl Error {
         }
     }
 
+    /// The same fault, seen from one level further out.
+    pub(crate) fn within(mut self, outer: &str) -> Self {
+        self.path = format!("{outer}.{}", self.path);
+        self
+    }
+
     /// Path in the document, e.g. `components.comp-train.dag.tasks.fit.inputs.parameters.lr`.
     pub fn path(&self) -> &str {
         &self.path

@@ -27,37 +27,55 @@
 //! # Ok::<(), kfp_client::ir::Error>(())
 //! ```
 
+mod branches;
 mod build;
 mod component;
+mod dag;
 mod document;
 mod error;
+mod importer;
+mod kubernetes;
+mod object;
 mod platform;
+mod pvc;
+mod quantity;
+mod source;
 mod spec;
 mod task;
 mod validate;
+mod yaml;
 
 pub use self::{
-    build::{DagBuilder, PipelineBuilder},
+    branches::Branches,
+    build::PipelineBuilder,
     component::ContainerComponent,
+    dag::DagBuilder,
     document::PipelineDocument,
     error::Error,
-    platform::{
-        ConfigMapAsEnv, DeploymentConfig, ImagePullSecret, KeyToEnv, KubernetesExecutorConfig, NodeSelector,
-        PlatformSpec, PodMetadata, PvcMount, SecretAsEnv, SinglePlatformSpec,
+    importer::ImporterComponent,
+    kubernetes::{
+        ConfigMapAsEnv, ConfigMapAsVolume, EmptyDirMount, EnabledSharedMemory, FieldPathAsEnv, GenericEphemeralVolume,
+        ImagePullSecret, KeyToEnv, KubernetesExecutorConfig, NodeAffinityTerm, NodeSelector, PodAffinityTerm,
+        PodMetadata, PvcMount, SecretAsEnv, SecretAsVolume, SecurityContext, SelectorRequirement, Toleration,
     },
+    platform::{
+        DeploymentConfig, KubernetesWorkspaceConfig, PipelineConfig, PlatformSpec, SinglePlatformSpec, WorkspaceConfig,
+    },
+    pvc::CreatePvc,
+    source::{ArtifactSource, ParameterSource},
     spec::{
         Accelerator, ArtifactInput, ArtifactIterator, ArtifactOutput, ArtifactSelector, ArtifactSpec, ArtifactType,
         CachingOptions, ComponentInputs, ComponentOutputs, ComponentRef, ComponentSpec, ContainerSpec, Dag, DagOutputs,
         DeploymentSpec, EnvVar, ExecutorSpec, ImporterSpec, IteratorItems, IteratorPolicy, OneofSelector,
         ParameterInput, ParameterIterator, ParameterOutput, ParameterSelector, ParameterSpec, ParameterType,
-        PipelineInfo, PipelineSpec, Resources, RetryPolicy, RuntimeValue, Task, TaskFinalStatus, TaskInfo, TaskInputs,
-        TaskOutputArtifact, TaskOutputParameter, TriggerPolicy, TriggerStrategy,
+        PipelineInfo, PipelineSpec, Resources, RetryPolicy, RuntimeValue, Task, TaskConfigField, TaskConfigPassthrough,
+        TaskFinalStatus, TaskInfo, TaskInputs, TaskOutputArtifact, TaskOutputParameter, TriggerPolicy, TriggerStrategy,
     },
-    task::{ArtifactSource, ParameterSource, TaskBuilder},
+    task::TaskBuilder,
 };
 pub(crate) use self::{
-    document::yaml_documents,
     validate::{PIPELINE_NAME_RULE, is_pipeline_name},
+    yaml::{documents as yaml_documents, escaped as escape_json, json_documents, write as write_yaml},
 };
 
 /// The only version of the format the server takes.

@@ -8,12 +8,18 @@
 )]
 
 #[cfg(feature = "testing")]
+mod argo_pipelines;
+#[cfg(feature = "testing")]
 mod completeness;
 #[cfg(feature = "testing")]
 mod contract;
 mod creation;
 mod following;
+#[cfg(feature = "testing")]
+mod ir_building;
 mod ir_documents;
+#[cfg(feature = "testing")]
+mod ir_pipelines;
 mod lists;
 mod named_creations;
 mod pacing;

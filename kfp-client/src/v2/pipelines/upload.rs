@@ -87,8 +87,7 @@ impl PipelineFile {
 
     /// JSON is YAML too, and leaves no room for two readings.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let documents: Vec<String> = self.documents.iter().map(Value::to_string).collect();
-        documents.join("\n---\n").into_bytes()
+        ir::json_documents(&self.documents).into_bytes()
     }
 
     /// What is sent, within the limits of the server.
