@@ -30,6 +30,17 @@ impl Call {
         }
     }
 
+    /// No request of a client, but something that the server's own controllers do.
+    pub(super) fn internal() -> Self {
+        Self {
+            method: String::new(),
+            path: String::new(),
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+        }
+    }
+
     /// The value of a query parameter, or the empty text.
     pub(super) fn query(&self, name: &str) -> &str {
         self.query

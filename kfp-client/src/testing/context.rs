@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Generation;
@@ -54,6 +55,8 @@ pub(super) struct State {
     pub(super) requests: Vec<super::Recorded>,
     /// How many workflows were made so far.
     pub(super) workflows: usize,
+    /// Up to when recurring runs have fired and simulated runs have advanced.
+    pub(super) reached: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for State {
@@ -73,7 +76,8 @@ pub(super) struct Context<'a> {
     pub(super) core: &'a Arc<Core>,
     pub(super) state: &'a mut State,
     pub(super) call: &'a Call,
-    /// Seconds since 1970.
+    pub(super) time: Timestamp,
+    /// The time in whole seconds since 1970, as servers keep it.
     pub(super) now: i64,
 }
 

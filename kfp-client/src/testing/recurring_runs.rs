@@ -1,17 +1,19 @@
 //! Recurring runs of the v2beta1 API, and jobs, as v1beta1 calls them.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::access::Access;
 use super::answer::{Answer, Message, Refusal};
 use super::call::Json;
-use super::clock::rfc3339;
 use super::context::{Context, fresh_id};
 use super::list::{Column, ListOptions, Listed};
 use super::messages::{RECURRING_RUN, V1_JOB};
 use super::references::{reference, referred};
 use super::runs::version_of;
+use super::schedule::Schedule;
+use super::scheduling::object_name;
 use super::sources::{Plan, Source};
+use super::template::Template;
 
 /// A row.
 #[derive(Debug, Clone)]
@@ -26,9 +28,21 @@ pub(super) struct RecurringRun {
     pub(super) enabled: bool,
     pub(super) no_catchup: bool,
     pub(super) max_concurrency: i64,
+    /// As it is given back.
     pub(super) trigger: Value,
+    pub(super) schedule: Schedule,
     pub(super) plan: Plan,
+    /// What every run is made of; none if each run takes the pipeline's latest version.
+    pub(super) template: Option<Template>,
     pub(super) service_account: String,
+    /// Name of the `ScheduledWorkflow` object, of which runs are named.
+    pub(super) object: String,
+    /// The time for which the last run was made.
+    pub(super) last_due: Option<i64>,
+    /// How many runs were made.
+    pub(super) index: i64,
+    /// The state of the object, as the persistence agent last reported it.
+    pub(super) condition: &'static str,
 }
 
 impl Listed for RecurringRun {
@@ -100,70 +114,24 @@ impl RecurringRun {
             .value("trigger", self.trigger.clone())
             .time("created_at", self.created_at)
             .time("updated_at", self.updated_at)
-            .text("status", if old { "NO_STATUS" } else { "STATUS_UNSPECIFIED" })
+            .text("status", self.v1_status(old))
             .flag("enabled", self.enabled)
             .flag("no_catchup", self.no_catchup)
             .done()
     }
 
+    fn v1_status(&self, old: bool) -> &'static str {
+        match (self.condition, old) {
+            ("", true) => "NO_STATUS",
+            ("", false) => "STATUS_UNSPECIFIED",
+            ("Disabled", false) => "DISABLED",
+            (_, false) => "ENABLED",
+            (condition, true) => condition,
+        }
+    }
+
     fn render(&self, context: &Context<'_>, v1: bool) -> Value {
         if v1 { self.v1(context) } else { self.v2() }
-    }
-}
-
-/// The trigger as it is given back; refused if it makes no sense.
-fn check_trigger(body: &Value) -> Result<Value, Refusal> {
-    let trigger = body.get("trigger").cloned().unwrap_or_else(|| json!({}));
-    if let Some(cron) = trigger.get("cron_schedule") {
-        check_cron(cron.text("cron")).map_err(|cause| {
-            let text = "Schedule cron is not a supported format(https://godoc.org/github.com/robfig/cron). Error: ";
-            Refusal::invalid(format!("{text}{cause}"))
-        })?;
-        return Ok(json!({"cron_schedule": times(cron).text("cron", cron.text("cron")).done()}));
-    }
-    if let Some(periodic) = trigger.get("periodic_schedule") {
-        let interval = periodic
-            .get("interval_second")
-            .and_then(Value::as_i64)
-            .unwrap_or_default();
-        if interval < 1 {
-            let text = format!("Found invalid period schedule interval {interval}. Set at interval to least 1 second");
-            return Err(Refusal::invalid(text));
-        }
-        return Ok(json!({"periodic_schedule": times(periodic).text("interval_second", &interval.to_string()).done()}));
-    }
-    Ok(json!({}))
-}
-
-/// Times in whole seconds.
-fn times(schedule: &Value) -> Message {
-    let whole = |key: &str| {
-        let time = schedule.text(key).parse::<jiff::Timestamp>().ok();
-        time.map(|time| rfc3339(time.as_second())).unwrap_or_default()
-    };
-    Message::new()
-        .text("start_time", &whole("start_time"))
-        .text("end_time", &whole("end_time"))
-}
-
-/// Seconds come first; with five fields the day of the week is the missing one.
-fn check_cron(cron: &str) -> Result<(), String> {
-    if let Some(word) = cron.strip_prefix('@') {
-        let known = ["yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"].contains(&word);
-        return if known || word.starts_with("every ") {
-            Ok(())
-        } else {
-            Err(format!("Unrecognized descriptor: {cron}"))
-        };
-    }
-    let fields: Vec<&str> = cron.split_whitespace().collect();
-    if !(5..=6).contains(&fields.len()) {
-        return Err(format!("Expected 5 to 6 fields, found {}: {cron}", fields.len()));
-    }
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || "*/,-?".contains(letter);
-    match fields.iter().find(|field| !field.chars().all(fits)) {
-        Some(field) => Err(format!("Failed to parse int from {field}: {cron}")),
-        None => Ok(()),
     }
 }
 
@@ -204,7 +172,7 @@ impl Context<'_> {
                 format!("Max concurrency of a recurring run must be at least 1 and at most 10. Received {concurrency}");
             return Err(converting(Refusal::invalid(text)));
         }
-        let trigger = check_trigger(&body).map_err(converting)?;
+        let (schedule, trigger) = Schedule::read(&body).map_err(converting)?;
         let refuse = |refusal: Refusal| refusal.context("Failed to create a recurring run");
         let experiment = if v1 {
             referred(&body, "EXPERIMENT")
@@ -222,7 +190,7 @@ impl Context<'_> {
             },
         )
         .map_err(refuse)?;
-        let (plan, service_account) = self.recurring_plan(&body, v1).map_err(refuse)?;
+        let (plan, template, service_account) = self.recurring_plan(&body, v1).map_err(refuse)?;
         let enabled = if v1 {
             let flag = body.get("enabled").and_then(Value::as_bool).unwrap_or_default();
             flag || !old && body.text("mode") == "ENABLED"
@@ -245,16 +213,23 @@ impl Context<'_> {
             no_catchup: body.get("no_catchup").and_then(Value::as_bool).unwrap_or_default(),
             max_concurrency: concurrency,
             trigger,
+            schedule,
             plan,
+            template,
             service_account,
+            object: object_name(name),
+            last_due: None,
+            index: 0,
+            condition: "",
         };
         let answer = row.render(self, v1);
         self.state.recurring_runs.insert(row.id.clone(), row);
+        self.core.engine.watch(self.core);
         Ok(Answer::Json(answer))
     }
 
     /// Without a version a v2 recurring run follows the latest, and then has no service account of its own.
-    fn recurring_plan(&self, body: &Value, v1: bool) -> Result<(Plan, String), Refusal> {
+    fn recurring_plan(&self, body: &Value, v1: bool) -> Result<(Plan, Option<Template>, String), Refusal> {
         let reference = body.get("pipeline_version_reference");
         let spec = body.get("pipeline_spec");
         if !v1 && reference.is_none() && spec.is_none() && body.get("pipeline_version_id").is_none() {
@@ -288,8 +263,9 @@ impl Context<'_> {
         if let (true, Source::Version { version_id, .. }) = (follows, &mut plan.source) {
             version_id.clear();
             account = own;
+            return Ok((plan, None, account.to_owned()));
         }
-        Ok((plan, account.to_owned()))
+        Ok((plan, Some(template), account.to_owned()))
     }
 
     pub(super) fn get_recurring_run(&mut self, id: &str, v1: bool) -> Result<Answer, Refusal> {
@@ -337,6 +313,9 @@ impl Context<'_> {
         let refuse = |refusal: Refusal| refusal.context("Failed to delete a recurring run");
         self.may_recurring_run("delete", id).map_err(refuse)?;
         self.state.recurring_runs.remove(id);
+        if !(self.generation().new_gateway() && matches!(self.call.query("propagation_policy"), "ORPHAN" | "3")) {
+            self.collect_garbage(id);
+        }
         Ok(Answer::empty())
     }
 

@@ -8,7 +8,7 @@ use super::access::Access;
 use super::answer::{Answer, Code, Message, Refusal};
 use super::call::Json;
 use super::context::{Context, State, fresh_id};
-use super::execution::{Launch, Node};
+use super::execution::{Launch, Macros, Node};
 use super::experiments::storage;
 use super::fault::Trouble;
 use super::list::{Column, ListOptions, Listed};
@@ -291,23 +291,33 @@ impl Context<'_> {
         } else {
             String::new()
         };
+        let mut due = None;
         if !asked.recurring_run_id.is_empty() {
-            if !self.state.recurring_runs.contains_key(asked.recurring_run_id) {
+            let Some(owner) = self.state.recurring_runs.get(asked.recurring_run_id) else {
                 let text = format!("RecurringRunId doesn't exist: {}", asked.recurring_run_id);
                 return Err(Refusal::internal(format!(
-                    "Failed to create a run due to invalid recurring run id: {text}"
+                    "Failed to create a run due to invalid recurring run id: Invalid input error: {text}"
                 )));
-            }
-            let name = format!("{}/{}", asked.recurring_run_id, asked.name);
-            id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).to_string();
-            if self.state.runs.contains_key(&id) {
-                return Ok(id);
+            };
+            due = Some((self.now, owner.index + 1));
+            // Newer servers make one run of an occasion, however often they are asked.
+            if self.generation().new_gateway() {
+                let twin = |run: &&Run| run.recurring_run_id == asked.recurring_run_id && run.name == asked.name;
+                if let Some(run) = self.state.runs.values().find(twin) {
+                    return Ok(run.id.clone());
+                }
+                if id.is_empty() {
+                    let name = format!("{}/{}", asked.recurring_run_id, asked.name);
+                    id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).to_string();
+                }
             }
         }
         if id.is_empty() {
             id = fresh_id();
         }
-        let workflow = self.start_workflow(&id, asked.name, namespace, &plan, template);
+        let suffix: String = fresh_id().chars().filter(char::is_ascii_hexdigit).take(5).collect();
+        let workflow = format!("{}-{suffix}", template.base_name());
+        self.start_workflow(&id, (asked.name, &workflow), namespace, &plan, template, due);
         let store = |cause: &str| {
             Refusal::internal(format!(
                 "Failed to create a run: InternalServerError: Failed to store run {} to table: {cause}",
@@ -369,17 +379,18 @@ impl Context<'_> {
         Ok(id)
     }
 
-    fn start_workflow(
+    /// Starts a workflow for the run of this id and these names, its own and the workflow's; `due` is the time and the
+    /// number of an occasion.
+    pub(super) fn start_workflow(
         &mut self,
         id: &str,
-        run_name: &str,
+        (run_name, workflow): (&str, &str),
         namespace: &str,
         plan: &Plan,
         template: &Template,
-    ) -> String {
+        due: Option<(i64, i64)>,
+    ) {
         self.state.workflows += 1;
-        let suffix: String = fresh_id().chars().filter(char::is_ascii_hexdigit).take(5).collect();
-        let workflow = format!("{}-{suffix}", template.base_name());
         let launch = Launch {
             run_id: id.to_owned(),
             run_name: run_name.to_owned(),
@@ -388,14 +399,17 @@ impl Context<'_> {
             } else {
                 namespace.to_owned()
             },
-            workflow: workflow.clone(),
+            workflow: workflow.to_owned(),
             template: template.clone(),
             parameters: plan.parameters.clone(),
             pipeline_root: plan.pipeline_root.clone(),
-            created_at: self.now,
+            macros: Macros {
+                run_id: id.to_owned(),
+                now: self.now,
+                due,
+            },
         };
-        self.core.engine.launch(self.core, launch);
-        workflow
+        self.core.engine.launch(self.core, launch, self.time);
     }
 
     /// An orphan: the workflow without its row.

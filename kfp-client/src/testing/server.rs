@@ -195,7 +195,7 @@ impl Core {
         let mut state = core.lock();
         let trouble = state.faults.take(&call);
         let now = core.clock.now();
-        core.engine.tick(&mut state, now);
+        core.catch_up(&mut state, now);
         let handled = match &trouble {
             Some(Trouble::Status(status, body)) => Err(Refusal::text(*status, body.clone())),
             Some(Trouble::NeverStarted) => Err(Refusal::silence()),
@@ -204,6 +204,7 @@ impl Core {
                     core,
                     state: &mut state,
                     call: &call,
+                    time: now,
                     now: now.as_second(),
                 };
                 let handled = context.route();

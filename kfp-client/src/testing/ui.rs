@@ -89,7 +89,7 @@ impl KfpUi {
         {
             let mut state = core.lock();
             let now = core.clock.now();
-            core.engine.tick(&mut state, now);
+            core.catch_up(&mut state, now);
             let user = call.header(&core.settings.identity_header).unwrap_or_default();
             let owner = |pair: &(String, String)| pair.0 == user && pair.1 == namespace;
             if core.settings.multi_user && !state.owners.iter().any(owner) {

@@ -46,7 +46,7 @@ pub(super) fn run(driving: &Driving<'_>, manifest: &Value) -> Outcome {
         let value = text_of(launch.parameters.get(name).unwrap_or(&own));
         globals.insert(
             &format!("workflow.parameters.{name}"),
-            &value.replace("[[RunUUID]]", &launch.run_id),
+            &launch.macros.format(&value),
         );
     }
     let mut argo = Argo {

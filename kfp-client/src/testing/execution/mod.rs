@@ -4,6 +4,7 @@ mod argo;
 mod container;
 mod expression;
 mod kubelet;
+mod macros;
 mod node;
 mod pipeline;
 mod placeholder;
@@ -28,8 +29,12 @@ use super::context::{Core, State};
 use super::template::Template;
 
 pub(super) use node::Node;
-use simulation::Simulation;
+pub(super) use macros::Macros;
+use simulation::{Simulation, Simulations};
 use workflow::Workflow;
+
+/// How often the clock is looked at for recurring runs.
+const WATCH: Duration = Duration::from_millis(200);
 
 /// All that a workflow is started with.
 #[derive(Debug, Clone)]
@@ -42,8 +47,7 @@ pub(super) struct Launch {
     pub(super) template: Template,
     pub(super) parameters: Map<String, Value>,
     pub(super) pipeline_root: String,
-    /// Seconds since 1970.
-    pub(super) created_at: i64,
+    pub(super) macros: Macros,
 }
 
 /// Runs workflows.
@@ -53,10 +57,12 @@ pub(super) struct Engine {
     pace: Duration,
     slots: Slots,
     folder: Folder,
-    simulations: Mutex<Vec<Simulation>>,
+    simulations: Mutex<Simulations>,
     /// By run id; more than one if an id was posted more than once.
     workflows: Mutex<BTreeMap<String, Vec<Arc<Workflow>>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Whether a thread lets recurring runs fire.
+    watched: AtomicBool,
     /// Set once and for all: a request that comes late starts nothing and makes no folder again.
     ended: AtomicBool,
 }
@@ -87,6 +93,7 @@ impl Engine {
             simulations: Mutex::default(),
             workflows: Mutex::default(),
             threads: Mutex::default(),
+            watched: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }
     }
@@ -108,9 +115,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn launch(&self, core: &Arc<Core>, launch: Launch) {
+    /// Starts a workflow at a time, which only simulated ones follow.
+    pub(super) fn launch(&self, core: &Arc<Core>, launch: Launch, now: Timestamp) {
         if self.mode == Execution::Simulate {
-            lock(&self.simulations).push(Simulation::new(launch, core.clock.now(), self.pace));
+            lock(&self.simulations).add(Simulation::new(launch, now, self.pace));
             return;
         }
         let mut workflows = lock(&self.workflows);
@@ -137,18 +145,43 @@ impl Engine {
         }
     }
 
+    /// Lets recurring runs fire although no request comes, which matters where steps are really executed.
+    pub(super) fn watch(&self, core: &Arc<Core>) {
+        let mut threads = lock(&self.threads);
+        let idle = self.mode == Execution::Simulate || self.ended.load(Ordering::SeqCst);
+        if idle || self.watched.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let core = Arc::downgrade(core);
+        let builder = std::thread::Builder::new().name("kfp-schedules".to_owned());
+        let watch = move || {
+            while let Some(core) = core.upgrade() {
+                if core.engine.ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let now = core.clock.now();
+                core.catch_up(&mut core.lock(), now);
+                drop(core);
+                std::thread::park_timeout(WATCH);
+            }
+        };
+        if let Ok(thread) = builder.spawn(watch) {
+            threads.push(thread);
+        }
+    }
+
+    /// When something happens next to a simulated workflow.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        lock(&self.simulations).due()
+    }
+
     /// Moves simulated workflows to where they are by now.
-    pub(super) fn tick(&self, state: &mut State, now: Timestamp) {
-        lock(&self.simulations).retain_mut(|simulation| simulation.advance(state, now));
+    pub(super) fn advance(&self, state: &mut State, now: Timestamp) {
+        lock(&self.simulations).advance(state, now);
     }
 
     pub(super) fn terminate(&self, run_id: &str, now: Timestamp) {
-        for simulation in lock(&self.simulations)
-            .iter_mut()
-            .filter(|simulation| simulation.is_of(run_id))
-        {
-            simulation.terminate(now);
-        }
+        lock(&self.simulations).change(run_id, |simulation| simulation.terminate(now));
         for workflow in lock(&self.workflows).get(run_id).into_iter().flatten() {
             workflow.cancel();
         }
@@ -156,7 +189,7 @@ impl Engine {
 
     /// The run is deleted: its workflow too.
     pub(super) fn stop(&self, run_id: &str) {
-        lock(&self.simulations).retain(|simulation| !simulation.is_of(run_id));
+        lock(&self.simulations).remove(run_id);
         for workflow in lock(&self.workflows).remove(run_id).into_iter().flatten() {
             workflow.cancel();
         }
@@ -166,12 +199,7 @@ impl Engine {
     pub(super) fn retry(&self, core: &Arc<Core>, run_id: &str) {
         if self.mode == Execution::Simulate {
             let now = core.clock.now();
-            for simulation in lock(&self.simulations)
-                .iter_mut()
-                .filter(|simulation| simulation.is_of(run_id))
-            {
-                simulation.retry(now);
-            }
+            lock(&self.simulations).change(run_id, |simulation| simulation.retry(now));
             return;
         }
         let workflow = lock(&self.workflows)
@@ -185,10 +213,7 @@ impl Engine {
 
     /// The log of a pod, by its name or node id.
     pub(super) fn log(&self, run_id: &str, pod: &str) -> Option<String> {
-        if let Some(text) = lock(&self.simulations)
-            .iter()
-            .find_map(|simulation| simulation.log(run_id, pod))
-        {
+        if let Some(text) = lock(&self.simulations).log(run_id, pod) {
             return Some(text);
         }
         let workflows = lock(&self.workflows);
@@ -203,10 +228,7 @@ impl Engine {
     /// The log of a pod of any run.
     pub(super) fn log_of_pod(&self, pod: &str) -> Option<String> {
         let runs: Vec<String> = {
-            let simulated = lock(&self.simulations)
-                .iter()
-                .map(|simulation| simulation.run_id().to_owned())
-                .collect::<Vec<_>>();
+            let simulated: Vec<String> = lock(&self.simulations).runs().cloned().collect();
             simulated
                 .into_iter()
                 .chain(lock(&self.workflows).keys().cloned())
@@ -228,6 +250,7 @@ impl Engine {
         self.slots.close();
         let deadline = Instant::now() + Duration::from_secs(5);
         for thread in threads {
+            thread.thread().unpark();
             while !thread.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
             }

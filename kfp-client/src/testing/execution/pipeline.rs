@@ -45,7 +45,7 @@ pub(super) fn run(driving: &Driving<'_>, spec: &Value, platform: Option<&Value>)
     let root = spec.get("root").cloned().unwrap_or_default();
     let mut inputs = Values::default();
     for (name, value) in &driving.workflow.launch.parameters {
-        inputs.parameters.insert(name.clone(), pipeline.expand_macros(value));
+        inputs.parameters.insert(name.clone(), driving.workflow.launch.macros.expand(value));
     }
     add_defaults(&root, &mut inputs);
     let outcome = pipeline.dag("", "root", &root, &inputs);
@@ -466,34 +466,21 @@ impl Pipeline<'_> {
         else {
             return value.clone();
         };
-        let time = rfc3339(launch.created_at);
+        let created = rfc3339(launch.macros.now);
+        let scheduled = launch.macros.due.map_or_else(|| created.clone(), |(due, _)| rfc3339(due));
         let task_name = task.at(&["taskInfo", "name"]).and_then(Value::as_str).unwrap_or(key);
         let text = match name {
             "pipeline_job_name" => launch.run_name.as_str(),
             "pipeline_job_resource_name" => launch.workflow.as_str(),
             "pipeline_job_uuid" => launch.run_id.as_str(),
-            "pipeline_job_create_time_utc" | "pipeline_job_schedule_time_utc" => time.as_str(),
+            "pipeline_job_create_time_utc" => created.as_str(),
+            "pipeline_job_schedule_time_utc" => scheduled.as_str(),
             "pipeline_task_name" => task_name,
             "pipeline_root" => launch.pipeline_root.as_str(),
             "pipeline_task_uuid" => return self.driving.id(key).into(),
             _ => return value.clone(),
         };
         text.into()
-    }
-
-    /// Macros in the parameters of a run are expanded in the workflow alone.
-    fn expand_macros(&self, value: &Value) -> Value {
-        let launch = &self.driving.workflow.launch;
-        match value {
-            Value::String(text) => {
-                let time = rfc3339(launch.created_at);
-                let text = text.replace("[[RunUUID]]", &launch.run_id);
-                text.replace("[[CurrentTime]]", &time)
-                    .replace("[[ScheduledTime]]", &time)
-                    .into()
-            }
-            other => other.clone(),
-        }
     }
 }
 

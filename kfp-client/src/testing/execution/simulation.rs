@@ -1,5 +1,6 @@
 //! Workflows of which nothing is executed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,6 +12,78 @@ use crate::testing::call::Json;
 use crate::testing::context::State;
 use crate::testing::template::Template;
 
+/// All simulated workflows, in the order of what happens to them next.
+#[derive(Debug, Default)]
+pub(super) struct Simulations {
+    all: BTreeMap<u64, Simulation>,
+    /// The numbers of a run's workflows: more than one if its id was posted more than once.
+    by_run: BTreeMap<String, Vec<u64>>,
+    agenda: BTreeSet<(Timestamp, u64)>,
+    next: u64,
+}
+
+impl Simulations {
+    pub(super) fn add(&mut self, simulation: Simulation) {
+        let number = self.next;
+        self.next += 1;
+        self.by_run
+            .entry(simulation.launch.run_id.clone())
+            .or_default()
+            .push(number);
+        self.agenda.extend(simulation.due().map(|due| (due, number)));
+        self.all.insert(number, simulation);
+    }
+
+    /// When something happens next.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.agenda.first().map(|(due, _)| *due)
+    }
+
+    /// Lets happen what happens up to now, each thing at its own time.
+    pub(super) fn advance(&mut self, state: &mut State, now: Timestamp) {
+        while let Some((due, number)) = self.agenda.first().copied().filter(|(due, _)| *due <= now) {
+            self.agenda.remove(&(due, number));
+            if let Some(simulation) = self.all.get_mut(&number) {
+                simulation.step(state, due);
+                self.agenda.extend(simulation.due().map(|due| (due, number)));
+            }
+        }
+    }
+
+    /// Changes the workflows of a run.
+    pub(super) fn change(&mut self, run_id: &str, change: impl Fn(&mut Simulation)) {
+        for number in self.by_run.get(run_id).into_iter().flatten() {
+            if let Some(simulation) = self.all.get_mut(number) {
+                if let Some(due) = simulation.due() {
+                    self.agenda.remove(&(due, *number));
+                }
+                change(simulation);
+                self.agenda.extend(simulation.due().map(|due| (due, *number)));
+            }
+        }
+    }
+
+    /// Forgets the workflows of a run.
+    pub(super) fn remove(&mut self, run_id: &str) {
+        for number in self.by_run.remove(run_id).unwrap_or_default() {
+            if let Some(due) = self.all.remove(&number).and_then(|simulation| simulation.due()) {
+                self.agenda.remove(&(due, number));
+            }
+        }
+    }
+
+    /// The log of a pod of a run; every pod of a simulated run has said the same.
+    pub(super) fn log(&self, run_id: &str, pod: &str) -> Option<String> {
+        let mut own = self.by_run.get(run_id)?.iter().filter_map(|number| self.all.get(number));
+        own.any(|simulation| pod.starts_with(&simulation.launch.workflow))
+            .then(|| "nothing was executed: this run is simulated\n".to_owned())
+    }
+
+    pub(super) fn runs(&self) -> impl Iterator<Item = &String> {
+        self.by_run.keys()
+    }
+}
+
 /// A workflow that advances with the clock.
 #[derive(Debug)]
 pub(super) struct Simulation {
@@ -20,6 +93,7 @@ pub(super) struct Simulation {
     terminated: Option<Timestamp>,
     outcome: Option<&'static str>,
     nodes: Vec<Node>,
+    running: bool,
     over: bool,
 }
 
@@ -43,16 +117,9 @@ impl Simulation {
             terminated: None,
             outcome,
             nodes: Vec::new(),
+            running: false,
             over: false,
         }
-    }
-
-    pub(super) fn run_id(&self) -> &str {
-        &self.launch.run_id
-    }
-
-    pub(super) fn is_of(&self, run_id: &str) -> bool {
-        self.launch.run_id == run_id
     }
 
     pub(super) fn terminate(&mut self, now: Timestamp) {
@@ -62,34 +129,35 @@ impl Simulation {
     pub(super) fn retry(&mut self, now: Timestamp) {
         self.started = now;
         self.terminated = None;
+        self.running = false;
         self.over = false;
     }
 
-    /// Every pod of a simulated run has said the same.
-    pub(super) fn log(&self, run_id: &str, pod: &str) -> Option<String> {
-        let known = pod.starts_with(&self.launch.workflow);
-        (self.is_of(run_id) && known).then(|| "nothing was executed: this run is simulated\n".to_owned())
+    fn after(&self, start: Timestamp, paces: u32) -> Option<Timestamp> {
+        let span = self.pace.checked_mul(paces)?;
+        start.checked_add(span).ok()
     }
 
-    /// Reports what has happened by now; `false` if the workflow need not be kept.
-    pub(super) fn advance(&mut self, state: &mut State, now: Timestamp) -> bool {
-        if self.over {
-            return true;
+    /// When its state changes next; never if it has ended or hangs.
+    fn due(&self) -> Option<Timestamp> {
+        match (self.terminated, self.outcome) {
+            _ if self.over => None,
+            (Some(at), _) => self.after(at, 1),
+            _ if !self.running => self.after(self.started, 1),
+            (None, outcome) => outcome.and_then(|_| self.after(self.started, 2)),
         }
-        let since = |from: Timestamp| Duration::try_from(now.duration_since(from)).unwrap_or_default();
-        if since(self.started) >= self.pace {
-            self.report(state, "RUNNING", now.as_second());
-        }
-        let ended = match (self.terminated, self.outcome) {
-            (Some(at), _) => (since(at) >= self.pace).then_some("FAILED"),
-            (None, Some(outcome)) => (since(self.started) >= self.pace * 2).then_some(outcome),
-            (None, None) => None,
+    }
+
+    /// The change that is due.
+    fn step(&mut self, state: &mut State, now: Timestamp) {
+        let phase = match (self.terminated, self.outcome) {
+            (Some(_), _) => "FAILED",
+            (None, Some(outcome)) if self.running => outcome,
+            (None, _) => "RUNNING",
         };
-        if let Some(outcome) = ended {
-            self.report(state, outcome, now.as_second());
-            self.over = true;
-        }
-        true
+        self.running = true;
+        self.over = phase != "RUNNING";
+        self.report(state, phase, now.as_second());
     }
 
     fn report(&mut self, state: &mut State, phase: &'static str, now: i64) {
