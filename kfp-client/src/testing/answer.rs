@@ -46,6 +46,7 @@ pub(super) enum Code {
     Aborted = 10,
     Unimplemented = 12,
     Internal = 13,
+    Unavailable = 14,
     Unauthenticated = 16,
 }
 
@@ -58,6 +59,7 @@ impl Code {
             Self::NotFound => 404,
             Self::AlreadyExists | Self::Aborted => 409,
             Self::Unimplemented => 501,
+            Self::Unavailable => 503,
             Self::Unknown | Self::Internal => 500,
         }
     }
@@ -72,6 +74,7 @@ impl Code {
             Self::FailedPrecondition => "FailedPreconditionError",
             Self::Aborted => "BadRequestError",
             Self::Unauthenticated => "Unauthenticated",
+            Self::Unavailable => "ServiceUnavailable",
             Self::Unknown | Self::Internal | Self::Unimplemented => "InternalServerError",
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct Settings {
     pub(super) concurrency: usize,
     pub(super) work_dir: Option<PathBuf>,
     pub(super) environment: BTreeMap<String, String>,
+    pub(super) validate_urls: bool,
+    pub(super) caching: bool,
 }
 
 impl std::fmt::Debug for Settings {
@@ -79,6 +81,8 @@ impl Default for KfpServerBuilder {
             work_dir: None,
             // A step that installs packages would otherwise change the Python of this machine for good.
             environment: BTreeMap::from([("PIP_REQUIRE_VIRTUALENV".to_owned(), "1".to_owned())]),
+            validate_urls: true,
+            caching: true,
         };
         Self {
             settings,
@@ -149,6 +153,22 @@ impl KfpServerBuilder {
     /// `PATH` here.
     pub fn environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// Whether servers since 2.17 fetch pipelines only from the addresses that their default configuration allows, all
+    /// of them public; default true. Without this check, as with older servers, any `http` or `https` address is
+    /// fetched, such as that of another server of the test. Its environment variable is
+    /// `PIPELINE_URL_VALIDATION_ENABLED`.
+    pub fn validate_pipeline_urls(mut self, validate: bool) -> Self {
+        self.settings.validate_urls = validate;
+        self
+    }
+
+    /// Whether steps that allow it take the results of an earlier execution with the same inputs; default true, as
+    /// the server's `CacheEnabled`. Only executed steps are cached, not simulated ones.
+    pub fn caching(mut self, caching: bool) -> Self {
+        self.settings.caching = caching;
         self
     }
 

@@ -1,6 +1,6 @@
 //! What a handler works with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use super::pipelines::Pipeline;
 use super::recurring_runs::RecurringRun;
 use super::runs::Run;
 use super::schema::{Reader, Schema};
+use super::tasks::Task;
 use super::versions::Version;
 
 /// Everything a server is made of.
@@ -43,6 +44,7 @@ pub(super) struct State {
     pub(super) versions: BTreeMap<String, Version>,
     pub(super) runs: BTreeMap<String, Run>,
     pub(super) recurring_runs: BTreeMap<String, RecurringRun>,
+    pub(super) tasks: BTreeMap<String, Task>,
     /// Id of the experiment for runs that name none.
     pub(super) default_experiment: String,
     /// Users and the namespaces they own.
@@ -52,7 +54,7 @@ pub(super) struct State {
     /// Values by namespace and name of the secret, then by key.
     pub(super) secrets: BTreeMap<(String, String), BTreeMap<String, String>>,
     pub(super) faults: Faults,
-    pub(super) requests: Vec<super::Recorded>,
+    pub(super) requests: VecDeque<super::Recorded>,
     /// How many workflows were made so far.
     pub(super) workflows: usize,
     /// Up to when recurring runs have fired and simulated runs have advanced.

@@ -200,7 +200,9 @@ fn time_of_day(hours: u64, minutes: u64, seconds: u64, floor: (u32, u32, u32)) -
 
 fn field(text: &str, bounds: Bounds) -> Result<u64, String> {
     let ranges = text.split(',').filter(|range| !range.is_empty());
-    ranges.map(|range| range_bits(range, bounds)).try_fold(0, |all, bits| Ok(all | bits?))
+    ranges
+        .map(|range| range_bits(range, bounds))
+        .try_fold(0, |all, bits| Ok(all | bits?))
 }
 
 /// `a`, `a-b`, `*`, each with an optional `/step`.
@@ -239,7 +241,9 @@ fn range_bits(text: &str, bounds: Bounds) -> Result<u64, String> {
         return Err(format!("End of range ({end}) above maximum ({most}): {text}"));
     }
     if start > end {
-        return Err(format!("Beginning of range ({start}) beyond end of range ({end}): {text}"));
+        return Err(format!(
+            "Beginning of range ({start}) beyond end of range ({end}): {text}"
+        ));
     }
     if step == 0 {
         return Err(format!("Step of range should be a positive number: {text}"));
@@ -337,7 +341,11 @@ mod tests {
             // Five fields: what looks like every hour is every minute.
             ("0 * * * *", "2026-01-01T00:00:01Z", "2026-01-01T00:01:00Z"),
             ("*/15 * * * * *", "2026-01-01T00:00:14Z", "2026-01-01T00:00:15Z"),
-            ("30 5/20 8-10 * * MON-FRI", "2026-01-02T10:45:30Z", "2026-01-05T08:05:30Z"),
+            (
+                "30 5/20 8-10 * * MON-FRI",
+                "2026-01-02T10:45:30Z",
+                "2026-01-05T08:05:30Z",
+            ),
             ("0 0 0 13 * fri", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"),
             ("0 0 0 29 2 ?", "2026-03-01T00:00:00Z", "2028-02-29T00:00:00Z"),
             ("0 59 23 31 12 *", "2026-12-31T23:59:00Z", "2027-12-31T23:59:00Z"),
@@ -356,8 +364,14 @@ mod tests {
         let seconds = Cron::parse("* * * * * *").unwrap();
         assert_eq!(seconds.latest(0, 1_700_000_000), Some(1_700_000_000));
         let yearly = Cron::parse("@yearly").unwrap();
-        assert_eq!(yearly.latest(0, at("2026-06-01T00:00:00Z")), Some(at("2026-01-01T00:00:00Z")));
-        assert_eq!(yearly.latest(at("2026-01-01T00:00:00Z"), at("2026-06-01T00:00:00Z")), None);
+        assert_eq!(
+            yearly.latest(0, at("2026-06-01T00:00:00Z")),
+            Some(at("2026-01-01T00:00:00Z"))
+        );
+        assert_eq!(
+            yearly.latest(at("2026-01-01T00:00:00Z"), at("2026-06-01T00:00:00Z")),
+            None
+        );
         assert_eq!(Cron::parse("@every 7s").unwrap().latest(100, 120), Some(114));
         assert_eq!(Cron::parse("0 0 0 30 2 *").unwrap().latest(0, 1_700_000_000), None);
     }

@@ -46,6 +46,7 @@ const V1_TYPES: Kind = Enum(&[
 ]);
 const V1_RELATIONS: Kind = Enum(&[("UNKNOWN_RELATIONSHIP", 0), ("OWNER", 1), ("CREATOR", 2)]);
 const V1_FORMATS: Kind = Enum(&[("UNSPECIFIED", 0), ("RAW", 1), ("PERCENTAGE", 2)]);
+const V1_VISUALIZATIONS: Kind = Enum(&[("ROC_CURVE", 0), ("TFDV", 1), ("TFMA", 2), ("TABLE", 3), ("CUSTOM", 4)]);
 const OPERATIONS: Kind = Enum(&[
     ("OPERATION_UNSPECIFIED", 0),
     ("EQUALS", 1),
@@ -166,4 +167,11 @@ message! { V1_PIPELINE = "api.Pipeline" {
 message! { V1_VERSION = "api.PipelineVersion" {
     id: Text, name: Text, created_at: Time, parameters: List(&Message(&V1_PARAMETER)), code_source_url: Text,
     package_url: Message(&PACKAGE_URL), resource_references: List(&Message(&V1_REFERENCE)), description: Text,
+} }
+message! { V1_TASK = "api.Task" {
+    id: Text, namespace: Text, pipelineName: Text, runId: Text, mlmdExecutionID: Text, created_at: Time,
+    finished_at: Time, fingerprint: Text,
+} }
+message! { V1_VISUALIZATION = "api.Visualization" {
+    type: V1_VISUALIZATIONS, source: Text, arguments: Text, html: Text, error: Text,
 } }

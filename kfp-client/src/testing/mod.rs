@@ -6,12 +6,17 @@
 //!
 //! Runs advance by themselves. With [`Execution::Simulate`] they follow the [`Clock`], which a test may move; with
 //! [`Execution::Processes`] every container step runs as a child process on this machine: order, conditions, exit
-//! handlers, loops, parameters and artifacts are handled as KFP's driver and launcher handle them, images are ignored,
-//! results are not cached, and artifact URIs are paths of local files. A step sees its own environment variables,
+//! handlers, loops, parameters and artifacts are handled as KFP's driver and launcher handle them, results are cached as
+//! they are there, images are ignored, and artifact URIs are paths of local files. A step sees its own environment variables,
 //! `PATH`, `HOME`, `TMPDIR`, `LANG` and `KFP_POD_NAME`, and nothing else of the test's environment. Mounted volumes are
 //! not made: the mount path is used as it stands on this machine.
 //!
-//! [`Fault`] orders what is to go wrong.
+//! Recurring runs and jobs fire as the clock moves, as the scheduled-workflow controller makes them: seconds-first cron,
+//! periods, start and end, limited concurrency, with and without catching up. However far a test moves the clock,
+//! everything happens in its order and at its own time. Only the controller's pause of ten seconds between two runs of
+//! the same recurring run is left out.
+//!
+//! [`Fault`] orders what is to go wrong; [`KfpServer::calls`] tells what the server was asked.
 
 mod access;
 mod answer;
@@ -21,6 +26,7 @@ mod call;
 mod clock;
 mod context;
 mod cron;
+mod download;
 mod execution;
 mod experiments;
 mod fault;
@@ -30,8 +36,10 @@ mod list;
 mod logs;
 mod messages;
 mod pipelines;
+mod recorded;
 mod recurring_runs;
 mod references;
+mod reports;
 mod routes;
 mod runs;
 mod runs_v1;
@@ -40,10 +48,12 @@ mod scheduling;
 mod schema;
 mod server;
 mod sources;
+mod tasks;
 mod template;
 mod ui;
 mod upload;
 mod versions;
+mod visualizations;
 
 #[cfg(test)]
 mod tests;
@@ -52,5 +62,6 @@ pub use builder::{Execution, KfpServerBuilder};
 pub use clock::Clock;
 pub use fault::{Fault, Trouble};
 pub use generation::{Generation, UnknownGeneration};
-pub use server::{KfpServer, Recorded, RunningKfpServer};
+pub use recorded::{ApiVersion, Ids, Operation, Recorded};
+pub use server::{KfpServer, RunningKfpServer};
 pub use ui::KfpUi;

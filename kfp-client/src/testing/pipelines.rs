@@ -9,8 +9,8 @@ use super::answer::{Answer, Code, Message, Refusal};
 use super::call::Json;
 use super::context::{Context, fresh_id};
 use super::list::{Column, ListOptions, Listed};
-use super::messages::{PIPELINE, PIPELINE_AND_VERSION, V1_PIPELINE};
-use super::references::{namespace_of, reference};
+use super::messages::PIPELINE;
+use super::references::reference;
 
 /// A row.
 #[derive(Debug, Clone)]
@@ -80,6 +80,16 @@ impl Naming {
             description: body.text("description").to_owned(),
             namespace: body.text("namespace").to_owned(),
             tags: tags_of(body),
+        }
+    }
+
+    /// Takes the name of a file where the client gave none.
+    pub(super) fn name_after(&mut self, file: &str) {
+        if self.name.is_empty() {
+            file.clone_into(&mut self.name);
+        }
+        if self.display_name.is_empty() {
+            self.display_name.clone_from(&self.name);
         }
     }
 }
@@ -207,24 +217,18 @@ impl Context<'_> {
         Ok(id)
     }
 
-    pub(super) fn create_pipeline(&mut self, v1: bool) -> Result<Answer, Refusal> {
-        let body = self.body(if v1 { &V1_PIPELINE } else { &PIPELINE })?;
-        let mut naming = Naming::read(&body);
-        if v1 {
-            namespace_of(&body).clone_into(&mut naming.namespace);
-            naming.display_name.clone_from(&naming.name);
-        }
+    /// v2: a pipeline without versions.
+    pub(super) fn create_pipeline(&mut self) -> Result<Answer, Refusal> {
+        let body = self.body(&PIPELINE)?;
+        let naming = Naming::read(&body);
         let outer = |refusal: Refusal| refusal.context("Failed to create a pipeline");
-        if v1 {
-            return Err(outer(Refusal::invalid("Pipeline URL validation failed")));
-        }
         if naming.name.is_empty() {
             return Err(Refusal::invalid("name is required").context("Failed to create a pipeline due to server error"));
         }
         check_tags(&naming.tags).map_err(|text| outer(Refusal::invalid(text)))?;
         self.may_create_pipeline(&naming).map_err(outer)?;
         let id = self.add_pipeline(&naming)?;
-        Ok(Answer::Json(self.render_pipeline(self.pipeline(&id)?, v1)))
+        Ok(Answer::Json(self.render_pipeline(self.pipeline(&id)?, false)))
     }
 
     pub(super) fn may_create_pipeline(&self, naming: &Naming) -> Result<(), Refusal> {
@@ -238,12 +242,6 @@ impl Context<'_> {
             subject: &naming.name,
         };
         self.authorize(&naming.namespace, access)
-    }
-
-    /// The fake reaches no outside address, so every URL is one that the server may not use.
-    pub(super) fn create_pipeline_and_version(&mut self) -> Result<Answer, Refusal> {
-        self.body(&PIPELINE_AND_VERSION)?;
-        Err(Refusal::invalid("Pipeline URL validation failed").context("Failed to create a pipeline"))
     }
 
     pub(super) fn get_pipeline(&mut self, id: &str, v1: bool) -> Result<Answer, Refusal> {

@@ -81,6 +81,8 @@ impl Context<'_> {
     fn route_alpha(&mut self, rest: &[&str], _verb: &str) -> Option<Handled> {
         match (self.call.method.as_str(), rest) {
             ("GET", ["runs", run, "nodes", node, "log"]) => Some(Ok(self.read_log(run, node))),
+            ("GET", ["tasks"]) => Some(self.list_tasks()),
+            ("POST", ["tasks"]) => Some(self.create_task()),
             _ => None,
         }
     }
@@ -99,7 +101,7 @@ impl Context<'_> {
             ("POST", ["pipelines", "upload_version"], "") => self.upload_version(false),
             ("POST", ["pipelines", "create"], "") => self.create_pipeline_and_version(),
             ("GET", ["pipelines", "names", name], "") => self.get_pipeline_by_name(name, namespace, false),
-            ("POST", ["pipelines"], "") => self.create_pipeline(false),
+            ("POST", ["pipelines"], "") => self.create_pipeline(),
             ("GET", ["pipelines"], "") => self.list_pipelines(namespace, false),
             ("GET", ["pipelines", id], "") => self.get_pipeline(id, false),
             ("DELETE", ["pipelines", id], "") => self.delete_pipeline(id, false),
@@ -126,6 +128,9 @@ impl Context<'_> {
             ("GET", ["recurringruns", id], "") => self.get_recurring_run(id, false),
             ("DELETE", ["recurringruns", id], "") => self.delete_recurring_run(id),
             ("POST", ["recurringruns", id], "enable" | "disable") => self.enable_recurring_run(id, verb == "enable"),
+
+            ("POST", ["workflows"], "") => self.report_workflow(),
+            ("POST", ["scheduledworkflows"], "") => self.report_scheduled_workflow(),
             _ => return None,
         })
     }
@@ -142,7 +147,7 @@ impl Context<'_> {
 
             ("POST", ["pipelines", "upload"], "") => self.upload_pipeline(true),
             ("POST", ["pipelines", "upload_version"], "") => self.upload_version(true),
-            ("POST", ["pipelines"], "") => self.create_pipeline(true),
+            ("POST", ["pipelines"], "") => self.create_pipeline_v1(),
             ("GET", ["pipelines"], "") => self.list_pipelines(&namespace, true),
             ("GET", ["pipelines", id], "") => self.get_pipeline(id, true),
             ("DELETE", ["pipelines", id], "") => self.delete_pipeline(id, true),
@@ -182,6 +187,9 @@ impl Context<'_> {
                 self.enable_recurring_run(id, *verb == "enable")
             }
 
+            ("POST", ["workflows"], "") => self.report_workflow(),
+            ("POST", ["scheduledworkflows"], "") => self.report_scheduled_workflow(),
+            ("POST", ["visualizations", namespace], "") => self.create_visualization(namespace),
             ("GET", ["auth"], "") => self.check_auth(),
             _ => return None,
         })

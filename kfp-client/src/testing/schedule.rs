@@ -53,10 +53,7 @@ impl Schedule {
             return Ok((Self::Cron { cron, start, end }, json!({"cron_schedule": shown})));
         }
         if let Some(given) = trigger.get("periodic_schedule") {
-            let interval = given
-                .get("interval_second")
-                .and_then(Value::as_i64)
-                .unwrap_or_default();
+            let interval = given.get("interval_second").and_then(Value::as_i64).unwrap_or_default();
             if interval < 1 {
                 let text =
                     format!("Found invalid period schedule interval {interval}. Set at interval to least 1 second");

@@ -216,8 +216,15 @@ impl Context<'_> {
 
     /// With a recurring run Kubernetes deletes the workflows that it owns; their runs stay as they were last reported.
     pub(super) fn collect_garbage(&mut self, recurring_run: &str) {
-        let own = self.state.runs.values().filter(|run| run.recurring_run_id == recurring_run);
-        let running: Vec<String> = own.filter(|run| !is_final(run.state)).map(|run| run.id.clone()).collect();
+        let own = self
+            .state
+            .runs
+            .values()
+            .filter(|run| run.recurring_run_id == recurring_run);
+        let running: Vec<String> = own
+            .filter(|run| !is_final(run.state))
+            .map(|run| run.id.clone())
+            .collect();
         for run in running {
             self.core.engine.stop(&run);
         }
@@ -228,9 +235,14 @@ impl Context<'_> {
 fn workflow_plan(name: &str, template: &Template, parameters: &Map<String, Value>) -> Plan {
     let mut workflow = template.shown();
     if let Some(map) = workflow.as_object_mut() {
-        map.insert("metadata".to_owned(), json!({"generateName": name, "creationTimestamp": null}));
+        map.insert(
+            "metadata".to_owned(),
+            json!({"generateName": name, "creationTimestamp": null}),
+        );
     }
-    let declared = workflow.pointer_mut("/spec/arguments/parameters").and_then(Value::as_array_mut);
+    let declared = workflow
+        .pointer_mut("/spec/arguments/parameters")
+        .and_then(Value::as_array_mut);
     for parameter in declared.into_iter().flatten() {
         let given = parameters.get(parameter.text("name")).map(as_text);
         if let (Some(given), Some(map)) = (given, parameter.as_object_mut()) {

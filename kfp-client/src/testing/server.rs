@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use serde_json::Value;
 use wiremock::matchers::any;
 use wiremock::{Match, Mock, MockServer, Request, Respond, ResponseTemplate};
 
@@ -12,29 +11,12 @@ use super::builder::KfpServerBuilder;
 use super::call::Call;
 use super::context::{Context, Core};
 use super::fault::{Fault, Trouble};
+use super::recorded::{Operation, Recorded};
 use super::runs::made_run;
 use super::ui::KfpUi;
 
 /// Most requests that are remembered; the oldest are forgotten first.
 const REMEMBERED: usize = 10_000;
-
-/// A request that the server got.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Recorded {
-    /// `GET`, `POST` and so on.
-    pub method: String,
-    /// Path, decoded.
-    pub path: String,
-    /// Query, decoded, in order.
-    pub query: Vec<(String, String)>,
-    /// The user that the identity header named.
-    pub user: Option<String>,
-    /// The body, if it was JSON.
-    pub body: Option<Value>,
-    /// The status of the answer; none if the connection was ended.
-    pub status: Option<u16>,
-}
 
 /// A fake Kubeflow Pipelines API server: one state, reached through cheap clones of this handle.
 ///
@@ -139,9 +121,24 @@ impl KfpServer {
         self.core().lock().faults.clear();
     }
 
-    /// The requests so far, without those whose body could not be kept.
+    /// The requests so far, in order; of more than 10,000 the latest.
     pub fn requests(&self) -> Vec<Recorded> {
-        self.core().lock().requests.clone()
+        self.core().lock().requests.iter().cloned().collect()
+    }
+
+    /// The requests for one operation, in order.
+    pub fn calls(&self, operation: Operation) -> Vec<Recorded> {
+        let state = self.core().lock();
+        let asked = state
+            .requests
+            .iter()
+            .filter(|request| request.operation == Some(operation));
+        asked.cloned().collect()
+    }
+
+    /// Forgets the requests so far, so that a test sees only what comes next.
+    pub fn clear_requests(&self) {
+        self.core().lock().requests.clear();
     }
 
     /// How many workflows were made so far. More than runs exist when a run id was posted twice, or a row was lost.
@@ -227,16 +224,12 @@ impl Core {
             response = response.set_delay(by);
         }
         if state.requests.len() >= REMEMBERED {
-            state.requests.remove(0);
+            state.requests.pop_front();
         }
-        state.requests.push(Recorded {
-            user: call.header(&core.settings.identity_header).map(str::to_owned),
-            body: serde_json::from_slice(&call.body).ok(),
-            method: call.method,
-            path: call.path,
-            query: call.query,
-            status: (!silent).then_some(status),
-        });
+        let status = (!silent).then_some(status);
+        state
+            .requests
+            .push_back(Recorded::new(call, &core.settings.identity_header, status));
         (!silent).then_some(response)
     }
 

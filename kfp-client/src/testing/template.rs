@@ -283,7 +283,7 @@ fn check_ir(spec: &Value, given: &Map<String, Value>) -> Result<(), Refusal> {
                     format!("parameter {name} is not optional, yet has neither default value nor user provided value");
                 return Err(outer(Refusal::invalid(text)));
             }
-            Some(value) => check_type(name, definition.text("parameterType"), value).map_err(outer)?,
+            Some(value) => check_type(name, definition, value).map_err(outer)?,
         }
     }
     let strangers: Vec<&str> = given
@@ -305,21 +305,60 @@ fn refuse_inputs(refusal: Refusal) -> Refusal {
     refusal.context("Failed to generate the ExecutionSpec: invalid pipeline job inputs")
 }
 
-fn check_type(name: &str, kind: &str, value: &Value) -> Result<(), Refusal> {
-    let (fits, wanted, what) = match kind {
-        "NUMBER_INTEGER" | "NUMBER_DOUBLE" => (value.is_number(), "double or integer", "number"),
-        "BOOLEAN" => (value.is_boolean(), "bool", "bool"),
-        "LIST" => (value.is_array(), "list", "list"),
-        "STRUCT" => (value.is_object(), "struct", "struct"),
-        "STRING" => (value.is_string(), "string", "string"),
-        _ => return Ok(()),
+/// Any number is taken for an integer, also a broken one.
+fn check_type(name: &str, definition: &Value, value: &Value) -> Result<(), Refusal> {
+    let (fits, text) = match definition.text("parameterType") {
+        "NUMBER_INTEGER" | "NUMBER_DOUBLE" => (
+            value.is_number(),
+            "double or integer, but the parameter value is not of number value type",
+        ),
+        "BOOLEAN" => (
+            value.is_boolean(),
+            "bool, but the input parameter is not of bool value type",
+        ),
+        "LIST" => (
+            value.is_array(),
+            "list, but the input parameter is not of list value type",
+        ),
+        "STRUCT" => (
+            value.is_object(),
+            "struct, but the input parameter is not of struct value type",
+        ),
+        "STRING" => (
+            value.is_string(),
+            "string, but the input parameter is not of string value type",
+        ),
+        "TASK_FINAL_STATUS" => (false, "TASK_FINAL_STATUS, which is invalid for root component"),
+        "" | "PARAMETER_TYPE_ENUM_UNSPECIFIED" => {
+            let text = format!("input parameter {name} has unspecified type");
+            return Err(Refusal::invalid(text));
+        }
+        _ => (false, "unknown"),
     };
-    if fits {
+    if !fits {
+        return Err(Refusal::invalid(format!("input parameter {name} requires type {text}")));
+    }
+    let literals = definition.items("literals");
+    if literals.is_empty() || literals.iter().any(|literal| doubles(literal) == doubles(value)) {
         return Ok(());
     }
-    let text =
-        format!("input parameter {name} requires type {wanted}, but the parameter value is not of {what} value type");
+    let allowed: Vec<String> = literals.iter().map(printed).collect();
+    let text = format!(
+        "input parameter {name:?} value {} does not match any of the allowed literal values: [{}]",
+        printed(value),
+        allowed.join(" ")
+    );
     Err(Refusal::invalid(text))
+}
+
+/// A value as Go prints the message that holds it.
+fn printed(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("string_value:{text:?}"),
+        Value::Number(number) => format!("number_value:{number}"),
+        Value::Bool(flag) => format!("bool_value:{flag}"),
+        other => other.to_string(),
+    }
 }
 
 fn check_component(spec: &Value, name: &str, component: Option<&Value>) -> Result<(), String> {

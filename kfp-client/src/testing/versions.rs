@@ -8,7 +8,7 @@ use super::answer::{Answer, Code, Message, Refusal};
 use super::call::Json;
 use super::context::{Context, fresh_id};
 use super::list::{Column, ListOptions, Listed};
-use super::messages::{V1_VERSION, VERSION};
+use super::messages::VERSION;
 use super::pipelines::{Naming, Pipeline, check_tags, tags_of, tags_value};
 use super::references::reference;
 use super::template::Template;
@@ -26,6 +26,10 @@ pub(super) struct Version {
     pub(super) template: Template,
     /// The document as it was sent.
     pub(super) text: String,
+    /// From where the server fetched it, if it did.
+    pub(super) package_url: String,
+    /// Where its source is, as the client said.
+    pub(super) code_source_url: String,
 }
 
 impl Listed for Version {
@@ -62,6 +66,11 @@ impl Listed for Version {
     }
 }
 
+/// A URL message; none for an empty one.
+fn package_url(url: &str) -> Option<Value> {
+    (!url.is_empty()).then(|| json!({"pipeline_url": url}))
+}
+
 impl Context<'_> {
     pub(super) fn version(&self, id: &str) -> Result<&Version, Refusal> {
         self.state
@@ -93,15 +102,20 @@ impl Context<'_> {
                 .text("name", if new { &row.name } else { "" })
                 .text("description", &row.description)
                 .time("created_at", row.created_at)
+                .value("package_url", package_url(&row.package_url))
                 .value("pipeline_spec", row.template.shown())
                 .value("tags", tags_value(&row.tags))
                 .done();
         }
+        // A v1 answer takes the source for the package; v2 does not give the source back at all.
+        let package = self.generation().has_v2().then(|| package_url(&row.code_source_url));
         Message::new()
             .text("id", &row.id)
             .text("name", &row.name)
             .time("created_at", row.created_at)
             .value("parameters", Value::Array(row.template.v1_parameters()))
+            .text("code_source_url", &row.code_source_url)
+            .value("package_url", package.flatten())
             .value(
                 "resource_references",
                 json!([reference("PIPELINE", &row.pipeline_id, "OWNER")]),
@@ -153,6 +167,8 @@ impl Context<'_> {
             tags: BTreeMap::new(),
             template,
             text,
+            package_url: String::new(),
+            code_source_url: String::new(),
         };
         let id = row.id.clone();
         self.state.versions.insert(id.clone(), row);
@@ -160,23 +176,6 @@ impl Context<'_> {
             pipeline.default_version.clone_from(&id);
         }
         Ok(id)
-    }
-
-    /// Creation by URL: the fake reaches no outside address.
-    pub(super) fn create_version(&mut self, v1: bool) -> Result<Answer, Refusal> {
-        let body = self.body(if v1 { &V1_VERSION } else { &VERSION })?;
-        if !v1 && body.text("pipeline_id").is_empty() {
-            return Err(Refusal::invalid(
-                "Failed to create a pipeline version. Parent pipeline id is empty",
-            ));
-        }
-        if body.get("package_url").is_none() {
-            return Err(Refusal::invalid(
-                "Failed to create a pipeline version. Package URL is nil",
-            ));
-        }
-        let refusal = Refusal::invalid("Pipeline URL validation failed");
-        Err(refusal.context("Failed to create a pipeline version. Check error stack"))
     }
 
     pub(super) fn get_version(&mut self, id: &str, v1: bool) -> Result<Answer, Refusal> {

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use serde_json::{Map, Value, json};
 
 use super::container::Pod;
-use super::kubelet;
+use super::{cache, kubelet};
 use super::substitution::{self, Variables};
 use super::values::{Outcome, Values, text_of};
 use super::workflow::{Driving, seconds_of};
@@ -44,10 +44,7 @@ pub(super) fn run(driving: &Driving<'_>, manifest: &Value) -> Outcome {
             .cloned()
             .unwrap_or_default();
         let value = text_of(launch.parameters.get(name).unwrap_or(&own));
-        globals.insert(
-            &format!("workflow.parameters.{name}"),
-            &launch.macros.format(&value),
-        );
+        globals.insert(&format!("workflow.parameters.{name}"), &launch.macros.format(&value));
     }
     let mut argo = Argo {
         driving,
@@ -336,10 +333,21 @@ impl Argo<'_> {
         let limit = strategy
             .and_then(|strategy| strategy.get("limit"))
             .map_or(0, |limit| text_of(limit).parse().unwrap_or(0));
+        let cached = self.driving.pod_fingerprint(template, inputs);
+        let known = cached.as_ref().and_then(|(fingerprint, limit)| self.driving.reuse(fingerprint, *limit));
+        if let Some(values) = known {
+            self.driving.say(path, node, template.text("name"), cache::REUSED);
+            return Outcome::Succeeded(values);
+        }
         let mut attempt: u32 = 0;
         loop {
             match self.attempt(path, node, template, inputs, attempt) {
-                Ok(values) => return Outcome::Succeeded(values),
+                Ok(values) => {
+                    if let Some((fingerprint, _)) = &cached {
+                        self.driving.keep_results(fingerprint, &values);
+                    }
+                    return Outcome::Succeeded(values);
+                }
                 Err(cause) if attempt >= limit || self.driving.workflow.over() => return Outcome::Failed(cause),
                 Err(_) => attempt += 1,
             }

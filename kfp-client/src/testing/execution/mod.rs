@@ -1,6 +1,7 @@
 //! What becomes of a run: its workflow, simulated or executed.
 
 mod argo;
+mod cache;
 mod container;
 mod expression;
 mod kubelet;
@@ -28,8 +29,8 @@ use super::builder::{Execution, Settings};
 use super::context::{Core, State};
 use super::template::Template;
 
-pub(super) use node::Node;
 pub(super) use macros::Macros;
+pub(super) use node::Node;
 use simulation::{Simulation, Simulations};
 use workflow::Workflow;
 
@@ -56,6 +57,7 @@ pub(super) struct Engine {
     mode: Execution,
     pace: Duration,
     slots: Slots,
+    cache: cache::Cache,
     folder: Folder,
     simulations: Mutex<Simulations>,
     /// By run id; more than one if an id was posted more than once.
@@ -89,6 +91,7 @@ impl Engine {
             mode: settings.execution,
             pace: settings.pace,
             slots: Slots::new(settings.concurrency),
+            cache: cache::Cache::default(),
             folder,
             simulations: Mutex::default(),
             workflows: Mutex::default(),

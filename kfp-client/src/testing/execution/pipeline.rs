@@ -45,7 +45,9 @@ pub(super) fn run(driving: &Driving<'_>, spec: &Value, platform: Option<&Value>)
     let root = spec.get("root").cloned().unwrap_or_default();
     let mut inputs = Values::default();
     for (name, value) in &driving.workflow.launch.parameters {
-        inputs.parameters.insert(name.clone(), driving.workflow.launch.macros.expand(value));
+        inputs
+            .parameters
+            .insert(name.clone(), driving.workflow.launch.macros.expand(value));
     }
     add_defaults(&root, &mut inputs);
     let outcome = pipeline.dag("", "root", &root, &inputs);
@@ -346,6 +348,18 @@ impl Pipeline<'_> {
         };
         let platform = self.platform.and_then(kubernetes);
         let node = format!("{path}/executor");
+        let pipeline = self.spec.at(&["pipelineInfo", "name"]).and_then(Value::as_str);
+        let pipeline = pipeline.unwrap_or_default();
+        let fingerprint =
+            self.driving
+                .step_fingerprint(pipeline, task, component, container, platform.as_ref(), inputs);
+        let known = fingerprint.as_deref().and_then(|fingerprint| self.driving.reuse(fingerprint, None));
+        if let Some(values) = known {
+            self.driving.enter(&node, "executor", "Skipped", "SKIPPED");
+            self.driving.follow(path, &node);
+            return Outcome::Succeeded(values);
+        }
+        let started = self.driving.core.clock.seconds();
         self.driving.change(&node, "executor", "Pod", "RUNNING", |node| {
             "system-container-impl".clone_into(&mut node.template);
         });
@@ -359,6 +373,10 @@ impl Pipeline<'_> {
             inputs,
         };
         let outcome = self.driving.run_step(&step);
+        if let (Some(fingerprint), Outcome::Succeeded(values)) = (&fingerprint, &outcome) {
+            self.driving.keep_results(fingerprint, values);
+            self.driving.record_task(pipeline, fingerprint, started);
+        }
         self.driving.enter(&node, "executor", "Pod", outcome.state());
         outcome
     }
@@ -467,7 +485,10 @@ impl Pipeline<'_> {
             return value.clone();
         };
         let created = rfc3339(launch.macros.now);
-        let scheduled = launch.macros.due.map_or_else(|| created.clone(), |(due, _)| rfc3339(due));
+        let scheduled = launch
+            .macros
+            .due
+            .map_or_else(|| created.clone(), |(due, _)| rfc3339(due));
         let task_name = task.at(&["taskInfo", "name"]).and_then(Value::as_str).unwrap_or(key);
         let text = match name {
             "pipeline_job_name" => launch.run_name.as_str(),

@@ -74,7 +74,11 @@ impl Simulations {
 
     /// The log of a pod of a run; every pod of a simulated run has said the same.
     pub(super) fn log(&self, run_id: &str, pod: &str) -> Option<String> {
-        let mut own = self.by_run.get(run_id)?.iter().filter_map(|number| self.all.get(number));
+        let mut own = self
+            .by_run
+            .get(run_id)?
+            .iter()
+            .filter_map(|number| self.all.get(number));
         own.any(|simulation| pod.starts_with(&simulation.launch.workflow))
             .then(|| "nothing was executed: this run is simulated\n".to_owned())
     }
