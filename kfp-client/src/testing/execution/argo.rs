@@ -11,10 +11,10 @@ use std::sync::mpsc;
 use serde_json::{Map, Value, json};
 
 use super::container::Pod;
-use super::{cache, kubelet};
 use super::substitution::{self, Variables};
 use super::values::{Outcome, Values, text_of};
 use super::workflow::{Driving, seconds_of};
+use super::{cache, kubelet};
 use crate::testing::call::Json;
 
 /// A workflow being driven.
@@ -334,7 +334,9 @@ impl Argo<'_> {
             .and_then(|strategy| strategy.get("limit"))
             .map_or(0, |limit| text_of(limit).parse().unwrap_or(0));
         let cached = self.driving.pod_fingerprint(template, inputs);
-        let known = cached.as_ref().and_then(|(fingerprint, limit)| self.driving.reuse(fingerprint, *limit));
+        let known = cached
+            .as_ref()
+            .and_then(|(fingerprint, limit)| self.driving.reuse(fingerprint, *limit));
         if let Some(values) = known {
             self.driving.say(path, node, template.text("name"), cache::REUSED);
             return Outcome::Succeeded(values);

@@ -34,7 +34,11 @@ struct Kept {
 /// A fingerprint, of as many digits as the servers' SHA-256.
 fn fingerprint(parts: &Value) -> String {
     let text = parts.to_string();
-    let half = |text: &str| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, text.as_bytes()).simple().to_string();
+    let half = |text: &str| {
+        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, text.as_bytes())
+            .simple()
+            .to_string()
+    };
     let first = half(&text);
     let second = half(&format!("{first}{text}"));
     first + &second
@@ -76,7 +80,10 @@ impl Driving<'_> {
     /// The fingerprint of a step of an Argo workflow, and how old results may be; none if it is not to be cached.
     pub(super) fn pod_fingerprint(&self, template: &Value, inputs: &Values) -> Option<(String, Option<i64>)> {
         let metadata = template.get("metadata")?;
-        let marked = metadata.at(&["labels", "pipelines.kubeflow.org/enable_caching"])?.as_str() == Some("true");
+        let marked = metadata
+            .at(&["labels", "pipelines.kubeflow.org/enable_caching"])?
+            .as_str()
+            == Some("true");
         if !self.core.settings.caching || !marked {
             return None;
         }
@@ -145,5 +152,7 @@ fn identities(inputs: &Values) -> BTreeMap<&String, Vec<&str>> {
 fn days(span: jiff::Span) -> Option<i64> {
     let relative = jiff::SpanRelativeTo::days_are_24_hours();
     let seconds = span.total((jiff::Unit::Second, relative)).ok()?;
-    (seconds >= 0.0).then(|| crate::testing::schema::plain_number(seconds.floor()).as_i64()).flatten()
+    (seconds >= 0.0)
+        .then(|| crate::testing::schema::plain_number(seconds.floor()).as_i64())
+        .flatten()
 }

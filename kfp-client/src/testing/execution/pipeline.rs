@@ -353,7 +353,9 @@ impl Pipeline<'_> {
         let fingerprint =
             self.driving
                 .step_fingerprint(pipeline, task, component, container, platform.as_ref(), inputs);
-        let known = fingerprint.as_deref().and_then(|fingerprint| self.driving.reuse(fingerprint, None));
+        let known = fingerprint
+            .as_deref()
+            .and_then(|fingerprint| self.driving.reuse(fingerprint, None));
         if let Some(values) = known {
             self.driving.enter(&node, "executor", "Skipped", "SKIPPED");
             self.driving.follow(path, &node);

@@ -8,6 +8,14 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod caching;
+mod downloads;
+mod parameters;
+mod recordings;
+mod recurring;
+mod reports;
+mod requests;
+
 fn pipeline(command: &[&str]) -> Value {
     json!({
         "pipelineInfo": {"name": "quick"}, "schemaVersion": "2.1.0",
@@ -33,7 +41,9 @@ impl Asker {
 
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Option<(u16, Value)> {
         let method = method.parse::<reqwest::Method>().unwrap();
-        let request = self.client.request(method, format!("{}/apis/v2beta1/{path}", self.url));
+        // A path that is no full one is of v2beta1.
+        let prefix = if path.starts_with('/') { "" } else { "/apis/v2beta1/" };
+        let request = self.client.request(method, format!("{}{prefix}{path}", self.url));
         let request = request.body(body.map(|body| body.to_string()).unwrap_or_default());
         let response = request.send().await.ok()?;
         let status = response.status().as_u16();
@@ -62,6 +72,12 @@ impl Asker {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// The JSON that a request is answered with.
+async fn sent(request: reqwest::RequestBuilder) -> Value {
+    let text = request.send().await.unwrap().text().await.unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
 #[tokio::test]
