@@ -235,13 +235,15 @@ impl Context<'_> {
     pub(super) fn create_run_v2(&mut self) -> Result<Answer, Refusal> {
         let body = self.body(&RUN)?;
         if body.get("plugins_output").is_some() {
-            let text = "plugins_output is server-owned and populated exclusively via plugin lifecycle hooks";
+            let text = "plugins_output is server-owned and populated exclusively via plugin lifecycle hooks: \
+                        plugins_output must not be set by the client";
             return Err(Refusal::new(Code::Aborted, text));
         }
         if body.text("display_name").is_empty() {
-            return Err(Refusal::internal(
-                "Failed to convert a API run detail to its internal representation: Invalid input error: Run name cannot be empty",
-            ));
+            let text = "Failed to convert a API run detail to its internal representation: Invalid input error: Run \
+                        name cannot be empty";
+            let outer = "CreateJob(job.ToV2())Failed to create a run due to conversion error";
+            return Err(Refusal::internal(text).context(outer));
         }
         let asked = NewRun {
             id: body.text("run_id"),
@@ -319,11 +321,10 @@ impl Context<'_> {
         let workflow = format!("{}-{suffix}", template.base_name());
         self.start_workflow(&id, (asked.name, &workflow), namespace, &plan, template, due);
         let store = |cause: &str| {
-            Refusal::internal(format!(
-                "Failed to create a run: InternalServerError: Failed to store run {} to table: {cause}",
-                asked.name
-            ))
+            Refusal::internal(format!("Failed to store run {} to table: {cause}", asked.name))
+                .context("Failed to create a run")
         };
+        let parameters = Value::Object(plan.parameters.clone()).to_string();
         if self.state.runs.contains_key(&id) {
             return Err(store(&format!(
                 "Error 1062 (23000): Duplicate entry '{id}' for key 'PRIMARY'"
@@ -333,6 +334,7 @@ impl Context<'_> {
             ("DisplayName", asked.name, 255),
             ("Description", asked.description, 255),
             ("UUID", id.as_str(), 191),
+            ("PipelineRuntimeManifest", parameters.as_str(), usize::MAX),
         ] {
             if text.chars().count() > limit {
                 return Err(store(&format!(
