@@ -2,7 +2,8 @@
 //!
 //! A [`PipelineDocument`] is read from YAML or JSON, or made by a [`PipelineBuilder`], checked by the server's own
 //! rules ([`PipelineDocument::validate`]), and sent with a run or uploaded. Fields this crate does not name are kept,
-//! so that reading and writing lose nothing. Field names are read in the camelCase form that all compilers write.
+//! so that reading and writing lose nothing. Field names are read in camelCase and in `snake_case`, as the server reads
+//! them, and written in camelCase, as all compilers write them.
 //!
 //! ```
 //! use kfp_client::ir::{ContainerComponent, ParameterSource, ParameterType, PipelineBuilder, TaskBuilder};

@@ -54,11 +54,9 @@ fn what_is_read_is_written_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_is_uploaded_run_and_followed_to_its_end() {
-    let executing = KfpServer::builder()
-        .execution(Execution::Processes)
-        .build()
-        .start()
-        .await;
+    let kfp = KfpServer::builder().execution(Execution::Processes).build();
+    kfp.secret("kubeflow", "credentials", "password", "hidden");
+    let executing = kfp.start().await;
     let simulating = KfpServer::builder()
         .pace(Duration::from_millis(1))
         .build()

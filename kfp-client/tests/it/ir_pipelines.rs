@@ -169,6 +169,19 @@ fn arguments(document: &PipelineDocument) -> Map<String, Value> {
         .collect()
 }
 
+/// Whether its steps run here: all of them, or those that need no Python and no package from elsewhere.
+fn executes(document: &PipelineDocument, python: bool) -> bool {
+    let executors = document.pipeline_spec.deployment_spec.executors.values();
+    let words = executors
+        .filter_map(|executor| executor.container.as_ref())
+        .flat_map(|container| &container.command);
+    words.fold(true, |executes, word| {
+        // The SDK itself is installed first, other packages in a second step.
+        let installs_more = word.matches("pip install").count() > word.matches("'kfp==").count();
+        executes && !installs_more && (python || !word.contains("kfp.dsl.executor_main"))
+    })
+}
+
 /// Uploads a pipeline, runs the version, and follows the run to its end; gives the outcome and the states of its tasks.
 async fn run(client: &Client, experiment: &Experiment, name: &str, document: &PipelineDocument) -> (RunOutcome, Value) {
     let file = PipelineFile::try_from(document).unwrap();
@@ -210,10 +223,10 @@ async fn each_is_uploaded_run_and_followed_to_its_end() {
         .build()
         .start()
         .await;
+    let mut others = Vec::new();
     for file in files() {
-        let (text, document) = read(&file);
-        let needs_python = text.contains("kfp.dsl.executor_main");
-        let executes = python.is_some() || !needs_python;
+        let (_, document) = read(&file);
+        let executes = executes(&document, python.is_some());
         let server = if executes { &executing } else { &simulating };
         let client = Client::builder(&server.url()).unwrap().build().unwrap();
         let experiment = client.experiments().get_or_create("compiled", None).await.unwrap();
@@ -225,6 +238,9 @@ async fn each_is_uploaded_run_and_followed_to_its_end() {
         } else {
             RunOutcome::Succeeded
         };
-        assert_eq!(outcome, expected, "{name}: {tasks}");
+        if outcome != expected {
+            others.push(format!("{name}: {outcome:?}, {tasks}"));
+        }
     }
+    assert!(others.is_empty(), "{others:#?}");
 }
