@@ -371,12 +371,24 @@ class Pipelines(Case2):
         if not self.server.multi_user:
             return
         self.assertIsNone(self.client.list_pipelines(filter=chosen, namespace=self.namespace).pipelines)
-        # Everybody may read them, and upload them; who deletes them has to own the server's namespace.
+        # Everybody may read and upload them; from 2.17 on who changes them has to own the server's namespace.
         nobody = self.connect(user="")
         self.assertEqual(nobody.get_pipeline(shared.pipeline_id), shared)
         self.assertIsNone(nobody.upload_pipeline(PACKAGES["hello"], unique("shared")).namespace)
-        with self.refused(401, 16):
+        version = self.only_version(shared.pipeline_id).pipeline_version_id
+        if self.old_errors():
+            # Before 2.17 nobody is asked who deletes them.
+            nobody.delete_pipeline_version(shared.pipeline_id, version)
             nobody.delete_pipeline(shared.pipeline_id)
+            return
+        for call in (
+            lambda client: client.delete_pipeline(shared.pipeline_id),
+            lambda client: client.delete_pipeline_version(shared.pipeline_id, version),
+        ):
+            with self.refused(401, 16):
+                call(nobody)
+            with self.refused(403, 7):
+                call(self.client)
 
     def test_delete(self):
         pipeline = self.pipeline().pipeline_id
