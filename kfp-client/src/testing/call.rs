@@ -49,6 +49,15 @@ impl Call {
             .map_or("", |(_, value)| value.as_str())
     }
 
+    /// A yes or no, in any of the spellings that Go reads: the Python clients send `True`.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, String> {
+        match self.query(name) {
+            "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+            "" | "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+            other => Err(format!("strconv.ParseBool: parsing {other:?}: invalid syntax")),
+        }
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }

@@ -37,6 +37,8 @@ impl Listed for Experiment {
         "namespace",
         "storage_state",
     ];
+    const OLD_KEYS: &'static [&'static str] =
+        &["id", "name", "created_at", "description", "namespace", "storage_state"];
 
     fn id(&self) -> &str {
         &self.id

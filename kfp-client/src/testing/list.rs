@@ -57,8 +57,10 @@ pub(super) trait Listed {
     const KIND: &'static str;
     /// The table, as page tokens name it.
     const TABLE: &'static str;
-    /// Keys to filter by; those after `;` do not sort.
+    /// Keys to filter and sort by.
     const KEYS: &'static [&'static str];
+    /// Those of servers that know `v1beta1` alone.
+    const OLD_KEYS: &'static [&'static str];
     /// Keys to filter by that do not sort.
     const UNSORTED: &'static [&'static str] = &[];
     /// Whether `tags.<key>` filters.
@@ -113,7 +115,7 @@ impl ListOptions {
         let size = page_size(call, generation)?;
         let filter = read_filter::<T>(call.query("filter"), v1, generation)?;
         let sort = call.query("sort_by").to_lowercase();
-        let (field, descending) = read_sort::<T>(&sort)?;
+        let (field, descending) = read_sort::<T>(&sort, generation)?;
         let options = Self {
             size,
             sort: field,
@@ -242,7 +244,12 @@ fn page_size(call: &Call, generation: Generation) -> Result<usize, Refusal> {
     }
 }
 
-fn read_sort<T: Listed>(text: &str) -> Result<(String, bool), Refusal> {
+/// The keys to sort by.
+fn sorting<T: Listed>(generation: Generation) -> &'static [&'static str] {
+    if generation.has_v2() { T::KEYS } else { T::OLD_KEYS }
+}
+
+fn read_sort<T: Listed>(text: &str, generation: Generation) -> Result<(String, bool), Refusal> {
     let refuse = |text: String| Err(Refusal::invalid(text).context("Failed to create list options"));
     let mut words = text.split_whitespace();
     let (field, direction) = (words.next().unwrap_or("created_at"), words.next().unwrap_or("asc"));
@@ -252,7 +259,7 @@ fn read_sort<T: Listed>(text: &str) -> Result<(String, bool), Refusal> {
                                \"field_name desc\", or \"field_name asc\""
         ));
     }
-    let known = field == "created_at" || T::KEYS.contains(&field) || field.starts_with("metric:") && T::KIND == "Run";
+    let known = sorting::<T>(generation).contains(&field) || field.starts_with("metric:") && T::KIND == "Run";
     if !known {
         return refuse(format!("Invalid sorting field: {field:?} on listable type {}", T::KIND));
     }
@@ -285,17 +292,18 @@ fn read_filter<T: Listed>(text: &str, v1: bool, generation: Generation) -> Resul
     };
     let mut predicates = Vec::new();
     for predicate in filter.items("predicates") {
-        predicates.push(check_predicate::<T>(predicate, v1)?);
+        predicates.push(check_predicate::<T>(predicate, v1, generation)?);
     }
     Ok(json!({"predicates": predicates}))
 }
 
-fn check_predicate<T: Listed>(predicate: &Value, v1: bool) -> Result<Value, Refusal> {
+fn check_predicate<T: Listed>(predicate: &Value, v1: bool, generation: Generation) -> Result<Value, Refusal> {
     let refuse = |short: String| Err(Refusal::invalid(short).context("Failed to create list options"));
     let key = predicate.text("key");
     let operation = predicate.text(if v1 { "op" } else { "operation" });
-    let tag = T::TAGGED && key.starts_with("tags.");
-    if !tag && !T::KEYS.contains(&key) && !T::UNSORTED.contains(&key) {
+    let tag = T::TAGGED && generation.new_gateway() && key.starts_with("tags.");
+    let more = generation.has_v2() && T::UNSORTED.contains(&key);
+    if !tag && !more && !sorting::<T>(generation).contains(&key) {
         return refuse(format!("no support for filtering on unrecognized field {key:?}"));
     }
     if tag && operation != "EQUALS" {

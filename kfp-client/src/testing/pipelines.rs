@@ -38,6 +38,7 @@ impl Listed for Pipeline {
         "description",
         "namespace",
     ];
+    const OLD_KEYS: &'static [&'static str] = &["id", "name", "created_at", "description", "namespace"];
     const TAGGED: bool = true;
 
     fn id(&self) -> &str {
@@ -139,7 +140,8 @@ impl Context<'_> {
         }
         let row = self.pipeline(id)?;
         let namespace = match row.namespace.as_str() {
-            "" if verb == "get" => return Ok(()),
+            // Servers before 2.17 let everybody do everything with the pipelines that belong to nobody.
+            "" if verb == "get" || !self.generation().new_gateway() => return Ok(()),
             "" => "kubeflow",
             namespace => namespace,
         };
@@ -285,6 +287,16 @@ impl Context<'_> {
 
     pub(super) fn delete_pipeline(&mut self, id: &str, v1: bool) -> Result<Answer, Refusal> {
         let refuse = |refusal: Refusal| refusal.context(&format!("Failed to delete pipeline {id}. Check error stack"));
+        let cascade = match self.call.flag("cascade") {
+            _ if !self.generation().has_v2() => true,
+            // Unknown words of a query are skipped.
+            _ if v1 || !self.generation().new_gateway() => false,
+            Ok(cascade) => cascade,
+            Err(cause) => {
+                let text = format!("parsing field \"cascade\": {cause}");
+                return Err(Refusal::gateway(Code::InvalidArgument, text));
+            }
+        };
         self.may_pipeline("delete", id).map_err(refuse)?;
         self.pipeline(id).map_err(refuse)?;
         let versions: Vec<String> = self
@@ -294,8 +306,6 @@ impl Context<'_> {
             .filter(|row| row.pipeline_id == id)
             .map(|row| row.id.clone())
             .collect();
-        let cascade = !self.generation().has_v2()
-            || self.generation().new_gateway() && !v1 && self.call.query("cascade") == "true";
         if let Some(version) = versions.first()
             && !cascade
         {

@@ -57,6 +57,7 @@ impl Listed for RecurringRun {
         "updated_at",
         "description",
     ];
+    const OLD_KEYS: &'static [&'static str] = &["id", "name", "created_at"];
 
     fn id(&self) -> &str {
         &self.id

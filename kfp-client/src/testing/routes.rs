@@ -36,15 +36,28 @@ impl Context<'_> {
         handled.unwrap_or_else(|| Err(self.no_route(api, &rest, verb)))
     }
 
+    /// Whether another method finds this path.
+    fn knows(&self, api: &str, rest: &[&str]) -> bool {
+        match (api, rest) {
+            ("v1beta1", ["experiments" | "pipelines" | "pipeline_versions" | "runs" | "jobs"])
+            | ("v1beta1", ["experiments" | "pipelines" | "pipeline_versions" | "runs" | "jobs", _])
+            | ("v1beta1", ["runs", _, "retry" | "terminate"])
+            | ("v1beta1", ["jobs", _, "enable" | "disable"])
+            | ("v1beta1", ["pipelines" | "pipeline_versions", _, "templates"])
+            | ("v1beta1", ["pipelines", _, "default_version", _]) => true,
+            ("v2beta1", ["experiments" | "pipelines" | "runs" | "recurringruns"])
+            | ("v2beta1", ["experiments" | "pipelines" | "runs" | "recurringruns", _])
+            | ("v2beta1", ["pipelines", "names", _])
+            | ("v2beta1", ["pipelines", _, "versions"])
+            | ("v2beta1", ["pipelines", _, "versions", _]) => self.generation().has_v2(),
+            _ => false,
+        }
+    }
+
     /// Newer gateways say 501 if another method would have found the path, older ones 405.
     fn no_route(&self, api: &str, rest: &[&str], verb: &str) -> Refusal {
-        let kinds: &[&str] = match api {
-            "v1beta1" => &["experiments", "pipelines", "pipeline_versions", "runs", "jobs"],
-            "v2beta1" if self.generation().has_v2() => &["experiments", "pipelines", "runs", "recurringruns"],
-            _ => &[],
-        };
         let new = self.generation().new_gateway();
-        let known = rest.first().is_some_and(|kind| kinds.contains(kind)) && rest.len() <= 2;
+        let known = self.knows(api, rest);
         if known && (new || verb.is_empty()) {
             return if new {
                 Refusal::gateway(Code::Unimplemented, "Method Not Allowed")

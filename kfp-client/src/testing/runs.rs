@@ -62,6 +62,15 @@ impl Listed for Run {
         "runtime_details",
     ];
     const UNSORTED: &'static [&'static str] = &["experiment_id", "state_history", "recurring_run_id"];
+    const OLD_KEYS: &'static [&'static str] = &[
+        "id",
+        "name",
+        "created_at",
+        "description",
+        "scheduled_at",
+        "storage_state",
+        "status",
+    ];
 
     fn id(&self) -> &str {
         &self.id
@@ -234,7 +243,9 @@ impl Context<'_> {
 
     pub(super) fn create_run_v2(&mut self) -> Result<Answer, Refusal> {
         let body = self.body(&RUN)?;
-        if body.get("plugins_output").is_some() {
+        // Older servers do not know the fields of plugins, so they drop them.
+        let plugins = self.generation().new_gateway();
+        if plugins && body.get("plugins_output").is_some() {
             let text = "plugins_output is server-owned and populated exclusively via plugin lifecycle hooks";
             let refusal = Refusal::new(Code::Aborted, text);
             return Err(refusal.because("plugins_output must not be set by the client"));
@@ -253,7 +264,7 @@ impl Context<'_> {
             service_account: body.text("service_account"),
             recurring_run_id: body.text("recurring_run_id"),
             archived: body.text("storage_state") == "ARCHIVED",
-            plugins_input: body.get("plugins_input").cloned(),
+            plugins_input: body.get("plugins_input").filter(|_| plugins).cloned(),
         };
         let refuse = |refusal: Refusal| refusal.context("Failed to create a new run");
         let (experiment, namespace) = self.home(asked.experiment_id).map_err(refuse)?;

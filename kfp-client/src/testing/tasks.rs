@@ -41,6 +41,16 @@ impl Listed for Task {
         "end_time",
         "fingerprint",
     ];
+    const OLD_KEYS: &'static [&'static str] = &[
+        "id",
+        "namespace",
+        "pipelineName",
+        "runId",
+        "mlmdExecutionID",
+        "created_at",
+        "finished_at",
+        "fingerprint",
+    ];
 
     fn id(&self) -> &str {
         &self.id

@@ -130,11 +130,14 @@ impl Context<'_> {
         let naming = self.upload_naming(&file_name)?;
         let fail = "Failed to create a pipeline version";
         let pipeline = self.call.query("pipelineid").to_owned();
-        let known = self
-            .pipeline(&pipeline)
-            .map(|_| ())
-            .and_then(|()| self.may_pipeline("update", &pipeline));
-        known.map_err(|refusal| self.upload_refusal(400, false, self.upload_cause(&refusal, fail)))?;
+        let home = self.pipeline(&pipeline).map(|row| row.namespace.clone());
+        let may = home.and_then(|namespace| {
+            self.may_create_pipeline(&Naming {
+                namespace,
+                ..naming.clone()
+            })
+        });
+        may.map_err(|refusal| self.upload_refusal(400, false, self.upload_cause(&refusal, fail)))?;
         let template = self.upload_template(&document)?;
         let id = self.add_version(&pipeline, None, &naming, template, document);
         let id = id.map_err(|refusal| self.upload_conflict(&refusal, fail))?;

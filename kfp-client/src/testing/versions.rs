@@ -44,6 +44,7 @@ impl Listed for Version {
         "description",
         "status",
     ];
+    const OLD_KEYS: &'static [&'static str] = &["id", "name", "created_at", "status"];
     const TAGGED: bool = true;
 
     fn id(&self) -> &str {
@@ -120,14 +121,7 @@ impl Context<'_> {
                 "resource_references",
                 json!([reference("PIPELINE", &row.pipeline_id, "OWNER")]),
             )
-            .text(
-                "description",
-                if self.generation().has_v2() {
-                    &row.description
-                } else {
-                    ""
-                },
-            )
+            .text("description", &row.description)
             .done()
     }
 
@@ -162,7 +156,12 @@ impl Context<'_> {
             pipeline_id: pipeline_id.to_owned(),
             name: naming.name.clone(),
             display_name: naming.display_name.clone(),
-            description: naming.description.clone(),
+            // The first version on a server of 1.8, which has its pipeline's id, is not described.
+            description: if id.is_some() {
+                String::new()
+            } else {
+                naming.description.clone()
+            },
             created_at: self.now,
             tags: BTreeMap::new(),
             template,
