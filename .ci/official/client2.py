@@ -16,6 +16,10 @@ from kfp import compiler, dsl  # noqa: E402
 
 warnings.filterwarnings("ignore", category=FutureWarning, module="kfp")
 
+# The client prints a link for everything that it makes.
+kfp.client.client.print = lambda *_: None
+# The generations of servers that this client supports.
+GENERATIONS = ("2.5", "2.17")
 METHODS = public_methods(kfp.Client)
 DRIVEN = Driven()
 

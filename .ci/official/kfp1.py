@@ -20,7 +20,7 @@ GENERATIONS = ("1.8", "2.5", "2.17")
 
 
 def load_tests(*_):
-    return servers.suite(sys.modules[__name__], EveryMethod)
+    return servers.suite([sys.modules[__name__]], EveryMethod)
 
 
 @against(*every(*GENERATIONS))

@@ -215,11 +215,17 @@ def every(*generations):
     return [Server(generation, multi_user) for generation in generations for multi_user in (False, True)]
 
 
-def suite(module, last):
-    """The tests of a module: of the classes that have a server, in the order of the file, then of the class `last`.
+def suite(modules, last):
+    """The tests of some modules: of the classes that have a server, in the order of the files, then of the class `last`.
 
     `last` asks what all the others did, so it is left out when only some of them are to run.
     """
-    made = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Case) and kind.server]
+    # An imported class is found in several modules.
+    found = {kind: None for module in modules for kind in vars(module).values() if isinstance(kind, type)}
+    made = [kind for kind in found if issubclass(kind, Case) and kind.__dict__.get("__test__", True) and tests_of(kind)]
     kinds = made if len(sys.argv) > 1 else [*made, last]
     return unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(kind) for kind in kinds)
+
+
+def tests_of(kind):
+    return unittest.defaultTestLoader.getTestCaseNames(kind)

@@ -211,6 +211,11 @@ mod tests {
             let (status, _) = ask(&server, "DELETE", &path, None).await;
             let guarded = generation == Generation::V2_17;
             assert_eq!(status, if guarded { 403 } else { 200 }, "{generation}");
+            if generation.has_v2() {
+                let body = json!({"display_name": "made"});
+                let (status, _) = ask(&server, "POST", "v2beta1/pipelines", Some(body)).await;
+                assert_eq!(status, if guarded { 403 } else { 200 }, "{generation}");
+            }
         }
     }
 }

@@ -233,17 +233,30 @@ impl Context<'_> {
         Ok(Answer::Json(self.render_pipeline(self.pipeline(&id)?, false)))
     }
 
+    /// Whether the user may make a pipeline or a version through the gateway.
     pub(super) fn may_create_pipeline(&self, naming: &Naming) -> Result<(), Refusal> {
+        if naming.namespace.is_empty() && self.generation().new_gateway() {
+            return self.may_create_in("kubeflow", &naming.name);
+        }
+        self.may_upload(naming)
+    }
+
+    /// Whether the user may upload it: what belongs to nobody may be uploaded by everybody, in all generations.
+    pub(super) fn may_upload(&self, naming: &Naming) -> Result<(), Refusal> {
         if naming.namespace.is_empty() {
             return Ok(());
         }
+        self.may_create_in(&naming.namespace, &naming.name)
+    }
+
+    fn may_create_in(&self, namespace: &str, name: &str) -> Result<(), Refusal> {
         let access = Access {
             verb: "create",
             resource: "pipelines",
-            name: &naming.name,
-            subject: &naming.name,
+            name,
+            subject: name,
         };
-        self.authorize(&naming.namespace, access)
+        self.authorize(namespace, access)
     }
 
     pub(super) fn get_pipeline(&mut self, id: &str, v1: bool) -> Result<Answer, Refusal> {

@@ -108,7 +108,7 @@ impl Context<'_> {
             }
             return Err(self.upload_refusal(400, false, "Pipeline name too long. Support maximum length of 100"));
         }
-        if let Err(refusal) = self.may_create_pipeline(&naming) {
+        if let Err(refusal) = self.may_upload(&naming) {
             return Err(self.upload_refusal(400, false, self.upload_cause(&refusal, "Failed to create a pipeline")));
         }
         check_tags(&naming.tags).map_err(|text| self.upload_refusal(400, true, text))?;
@@ -132,7 +132,7 @@ impl Context<'_> {
         let pipeline = self.call.query("pipelineid").to_owned();
         let home = self.pipeline(&pipeline).map(|row| row.namespace.clone());
         let may = home.and_then(|namespace| {
-            self.may_create_pipeline(&Naming {
+            self.may_upload(&Naming {
                 namespace,
                 ..naming.clone()
             })
