@@ -145,5 +145,5 @@ class Case2(Case):
             fetch(filter=self.predicate("EQUALS", "nope", string_value="x"))
         with self.refused(400, 3, "failed to parse valid filter from"):
             fetch(filter='{"predicates": [{"op": "EQUALS", "key": "display_name", "string_value": "x"}]}')
-        nothing = fetch(filter=self.predicate("EQUALS", "display_name", string_value=unique("nothing")))
+        nothing = fetch(filter=self.predicate("EQUALS", "display_name", string_value=servers.unique("nothing")))
         self.assertEqual((getattr(nothing, field), nothing.total_size, nothing.next_page_token), (None, None, None))
