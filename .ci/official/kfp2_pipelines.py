@@ -1,6 +1,5 @@
 """Experiments, pipelines and their versions through the official client of 2.x; kfp2.py runs these tests."""
 
-import servers
 from client2 import GENERATIONS, PACKAGES, Case2, fails, hello, package, written
 from servers import EPOCH, against, every, unique
 
