@@ -301,10 +301,10 @@ macro_rules! message {
 
                 fn read_value<'de, A: serde::de::MapAccess<'de>>(
                     &mut self,
-                    key: Key,
+                    which: Key,
                     map: &mut A,
                 ) -> Result<(), A::Error> {
-                    match key {
+                    match which {
                         $(Key::$field => self.$field = crate::message::read_field(map)?,)*
                     }
                     Ok(())
