@@ -80,7 +80,7 @@ impl Call {
 
     /// A form with one file. The body is held in memory so that a middleware can send it again after a login.
     pub(crate) fn file(mut self, field: &str, file_name: &str, content: &[u8]) -> Result<Self> {
-        let boundary = format!("part-{}", uuid::Uuid::new_v4().simple());
+        let boundary = format!("part-{}", crate::random::uuid().simple());
         let mut body = format!(
             "--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{file_name}\"\r\n\
              Content-Type: application/octet-stream\r\n\r\n"

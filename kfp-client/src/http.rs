@@ -24,7 +24,9 @@ use crate::{
     client::Inner,
     endpoint::{Accept, Call},
     error::{Error, ErrorContext, Result, Source, one_line},
-    faults, retry,
+    faults,
+    json_path::{self, Misread},
+    retry,
     stream::FormFile,
     version::OlderServer,
 };
@@ -243,16 +245,26 @@ impl Inner {
 
 async fn read(call: &Call, response: reqwest::Response) -> Result<Bytes> {
     let mut stream = response.bytes_stream();
-    let mut body = BytesMut::new();
+    let mut chunks: Vec<Bytes> = Vec::new();
+    let mut length = 0;
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| transport_error(call, error.into()))?;
-        if body.len() + chunk.len() > MAX_BODY {
+        length += chunk.len();
+        if length > MAX_BODY {
             let message = format!("the answer is larger than {} MiB", MAX_BODY >> 20);
             return Err(Error::UnexpectedResponse(context(call, message)));
         }
-        body.extend_from_slice(&chunk);
+        chunks.push(chunk);
     }
-    Ok(body.freeze())
+    // Most answers come whole, and then there is nothing to put together.
+    Ok(match <[Bytes; 1]>::try_from(chunks) {
+        Ok([whole]) => whole,
+        Err(chunks) => {
+            let mut whole = BytesMut::with_capacity(length);
+            chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+            whole.freeze()
+        }
+    })
 }
 
 /// `first`, doubled with every attempt up to `longest`, with the upper half of it left to chance so that clients do
@@ -261,7 +273,7 @@ pub(crate) fn backoff(first: Duration, longest: Duration, attempt: u32) -> Durat
     let full = first
         .saturating_mul(1 << attempt.saturating_sub(1).min(16))
         .min(longest);
-    let [chance, ..] = *uuid::Uuid::new_v4().as_bytes();
+    let [chance, ..] = *crate::random::uuid().as_bytes();
     full / 2 + full.mul_f64(f64::from(chance) / 512.0)
 }
 
@@ -494,21 +506,19 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// Decodes an answer already checked.
 pub(crate) fn decode<T: DeserializeOwned>(call: &Call, reply: &Reply) -> Result<T> {
-    let mut deserializer = serde_json::Deserializer::from_slice(&reply.body);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        let mut context = context(call, inner.to_string());
+    json_path::read(&reply.body).map_err(|misread| {
+        let Misread { path, error } = misread;
+        let mut context = context(call, error.to_string());
         context.status = Some(reply.status);
         context.attempts = reply.attempts;
         context.json_path = Some(path);
         // An answer that ends early was cut off on its way.
-        let make = if inner.is_eof() && !reply.body.is_empty() {
+        let make = if error.is_eof() && !reply.body.is_empty() {
             Error::Interrupted
         } else {
             Error::Decode
         };
-        context.source = Some(Source::Other(Box::new(inner)));
+        context.source = Some(Source::Other(Box::new(error)));
         make(context)
     })
 }

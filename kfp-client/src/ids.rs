@@ -115,7 +115,7 @@ impl From<JobId> for RecurringRunId {
 impl RunId {
     /// A new random id (UUID version 4).
     pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4().to_string())
+        Self(crate::random::uuid().to_string())
     }
 }
 

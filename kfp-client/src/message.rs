@@ -1,7 +1,14 @@
 //! Messages of the wire as structs that lose nothing: unset fields are left out, unknown ones are kept.
 
+use std::{fmt, marker::PhantomData};
+
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, DeserializeOwned, DeserializeSeed, MapAccess, Visitor},
+    ser::SerializeMap,
+};
+use serde_json::{Map, Value};
 
 use crate::wire;
 
@@ -82,28 +89,56 @@ const SPELLED: [(&str, f64); 3] = [
     ("-Infinity", f64::NEG_INFINITY),
 ];
 
+struct Double(f64);
+
+impl<'de> Deserialize<'de> for Double {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DoubleVisitor)
+    }
+}
+
+struct DoubleVisitor;
+
+impl Visitor<'_> for DoubleVisitor {
+    type Value = Double;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, or text that is one")
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Double, E> {
+        Ok(Double(number))
+    }
+
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "as for any double that is written without a fraction"
+    )]
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Double, E> {
+        Ok(Double(number as f64))
+    }
+
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "as for any double that is written without a fraction"
+    )]
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Double, E> {
+        Ok(Double(number as f64))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Double, E> {
+        let spelled = SPELLED.iter().find(|(name, _)| *name == text);
+        let number = spelled.map(|(_, number)| *number).or_else(|| text.parse().ok());
+        number
+            .map(Double)
+            .ok_or_else(|| E::custom(format_args!("`{text}` is not a number")))
+    }
+}
+
 impl Field for Option<f64> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Double {
-            Number(f64),
-            Text(String),
-        }
-        match Option::<Double>::deserialize(deserializer)? {
-            None => Ok(None),
-            Some(Double::Number(number)) => Ok(Some(number)),
-            Some(Double::Text(text)) => {
-                let spelled = SPELLED
-                    .iter()
-                    .find(|(name, _)| *name == text)
-                    .map(|(_, number)| *number);
-                let number = spelled.or_else(|| text.parse().ok());
-                number
-                    .map(Some)
-                    .ok_or_else(|| serde::de::Error::custom(format_args!("`{text}` is not a number")))
-            }
-        }
+        let double = Option::<Double>::deserialize(deserializer)?;
+        Ok(double.map(|Double(number)| number))
     }
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -117,43 +152,209 @@ impl Field for Option<f64> {
     }
 }
 
-/// [`Field`] as `serde` calls it.
-pub(crate) mod field {
-    use super::{Deserializer, Field, Serializer};
+/// A struct whose fields may each be missing, and that keeps those it does not know.
+///
+/// `serde` could derive this, but what it makes for a struct with such a rest is twice the code, and copies every name
+/// that it meets.
+pub(crate) trait Message: Default {
+    /// One of the fields.
+    type Key: Copy + 'static;
+    /// For errors.
+    const NAME: &'static str;
+    /// The fields' names on the wire.
+    const KEYS: &'static [(&'static str, Self::Key)];
 
-    pub(crate) fn serialize<T: Field, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        value.write(serializer)
+    fn read_value<'de, A: MapAccess<'de>>(&mut self, key: Self::Key, map: &mut A) -> Result<(), A::Error>;
+    fn write_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
+    fn extra(&self) -> &Map<String, Value>;
+    fn extra_mut(&mut self) -> &mut Map<String, Value>;
+}
+
+pub(crate) fn read<'de, T: Message, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_map(MessageVisitor(PhantomData))
+}
+
+pub(crate) fn write<T: Message, S: Serializer>(message: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    message.write_fields(&mut map)?;
+    for (name, value) in message.extra() {
+        map.serialize_entry(name, value)?;
+    }
+    map.end()
+}
+
+pub(crate) fn read_field<'de, T: Field, A: MapAccess<'de>>(map: &mut A) -> Result<T, A::Error> {
+    map.next_value_seed(FieldSeed(PhantomData))
+}
+
+/// Leaves out what is unset.
+pub(crate) fn write_field<T: Field + Default + PartialEq, M: SerializeMap>(
+    map: &mut M,
+    name: &'static str,
+    value: &T,
+) -> Result<(), M::Error> {
+    if wire::is_default(value) {
+        return Ok(());
+    }
+    map.serialize_entry(name, &FieldRef(value))
+}
+
+struct MessageVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Message> Visitor<'de> for MessageVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object ({})", T::NAME)
     }
 
-    pub(crate) fn deserialize<'de, T: Field, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let mut message = T::default();
+        while let Some(name) = map.next_key_seed(NameSeed(T::KEYS))? {
+            match name {
+                Name::Known(key) => message.read_value(key, &mut map)?,
+                Name::Unknown(name) => {
+                    let value = map.next_value()?;
+                    message.extra_mut().insert(name, value);
+                }
+            }
+        }
+        Ok(message)
+    }
+}
+
+enum Name<K> {
+    Known(K),
+    Unknown(String),
+}
+
+struct NameSeed<K: 'static>(&'static [(&'static str, K)]);
+
+impl<'de, K: Copy + 'static> DeserializeSeed<'de> for NameSeed<K> {
+    type Value = Name<K>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name<K>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<K: Copy + 'static> Visitor<'_> for NameSeed<K> {
+    type Value = Name<K>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Name<K>, E> {
+        let known = self.0.iter().find(|(known, _)| *known == name);
+        Ok(known.map_or_else(|| Name::Unknown(name.to_owned()), |(_, key)| Name::Known(*key)))
+    }
+}
+
+struct FieldSeed<T>(PhantomData<T>);
+
+impl<'de, T: Field> DeserializeSeed<'de> for FieldSeed<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
         T::read(deserializer)
     }
 }
 
-pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
+struct FieldRef<'a, T>(&'a T);
+
+impl<T: Field> Serialize for FieldRef<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write(serializer)
+    }
 }
 
-/// Defines a message: every field may be missing, unset ones are left out, unknown ones are kept in `extra`.
+/// Defines a message: every field may be missing, unset ones are left out, unknown ones are kept in `extra`. Of the
+/// attributes of `serde` it knows `rename`.
 macro_rules! message {
-    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* $field:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[doc = $doc:literal])* $(#[serde(rename = $wire:literal)])? $field:ident: $type:ty,)*
+    }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq)]
         #[non_exhaustive]
         #[allow(unreachable_pub, reason = "some messages are of tests alone")]
         pub struct $name {
-            $($(#[$fmeta])*
-            #[serde(default, with = "crate::message::field", skip_serializing_if = "crate::message::is_default")]
+            $($(#[doc = $doc])*
             pub $field: $type,)*
             /// Fields that this version of the crate does not know, as they were read.
-            #[serde(flatten)]
             pub extra: serde_json::Map<String, serde_json::Value>,
+        }
+
+        const _: () = {
+            #[allow(non_camel_case_types, clippy::enum_variant_names, reason = "named as the fields are")]
+            #[derive(Clone, Copy)]
+            pub(crate) enum Key {
+                $($field,)*
+            }
+
+            impl crate::message::Message for $name {
+                type Key = Key;
+                const NAME: &'static str = stringify!($name);
+                const KEYS: &'static [(&'static str, Key)] =
+                    &[$((crate::message::wire_name!($field $($wire)?), Key::$field),)*];
+
+                fn read_value<'de, A: serde::de::MapAccess<'de>>(
+                    &mut self,
+                    which: Key,
+                    map: &mut A,
+                ) -> Result<(), A::Error> {
+                    match which {
+                        $(Key::$field => self.$field = crate::message::read_field(map)?,)*
+                    }
+                    Ok(())
+                }
+
+                fn write_fields<M: serde::ser::SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+                    $(crate::message::write_field(
+                        map,
+                        crate::message::wire_name!($field $($wire)?),
+                        &self.$field,
+                    )?;)*
+                    Ok(())
+                }
+
+                fn extra(&self) -> &serde_json::Map<String, serde_json::Value> {
+                    &self.extra
+                }
+
+                fn extra_mut(&mut self) -> &mut serde_json::Map<String, serde_json::Value> {
+                    &mut self.extra
+                }
+            }
+        };
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::message::read(deserializer)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                crate::message::write(self, serializer)
+            }
         }
 
         impl crate::message::Plain for $name {}
     };
 }
 pub(crate) use message;
+
+macro_rules! wire_name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $wire:literal) => {
+        $wire
+    };
+}
+pub(crate) use wire_name;
 
 #[cfg(test)]
 mod tests {
@@ -175,16 +376,21 @@ mod tests {
         /// Within a sample.
         pub struct Inner {
             flag: bool,
+            /// Named otherwise on the wire.
+            #[serde(rename = "type")]
+            kind: String,
         }
     }
 
     #[test]
     fn what_is_read_is_written_and_what_is_unset_is_not() {
         let whole = json!({"text": "a", "count": "9007199254740993", "at": "2026-11-23T21:02:24Z", "number": 0.0,
-            "inner": {"flag": true, "new": [1]}, "newer": {"x": null}});
+            "inner": {"flag": true, "type": "b", "kind": 1, "new": [1]}, "newer": {"x": null}});
         let sample: Sample = serde_json::from_value(whole.clone()).unwrap();
         assert_eq!(sample.count, Some(9_007_199_254_740_993));
         assert_eq!(serde_json::to_value(&sample).unwrap(), whole);
+        let inner = sample.inner.unwrap();
+        assert_eq!((inner.kind.as_str(), inner.extra.len()), ("b", 2));
         let unset = json!({"text": null, "count": null, "at": "1970-01-01T00:00:00Z", "number": null, "inner": null});
         let sample: Sample = serde_json::from_value(unset).unwrap();
         assert_eq!(sample, Sample::default());
@@ -199,5 +405,35 @@ mod tests {
             assert_eq!(serde_json::to_value(&sample).unwrap(), json!({ "number": text }));
         }
         assert!(serde_json::from_value::<Sample>(json!({"number": "much"})).is_err());
+    }
+
+    #[test]
+    fn whole_numbers_and_text_are_numbers_too() {
+        for (number, read) in [
+            (json!(3), 3.0),
+            (json!(-3), -3.0),
+            (json!("0.5"), 0.5),
+            (json!(1e300), 1e300),
+        ] {
+            let sample: Sample = serde_json::from_value(json!({ "number": number })).unwrap();
+            assert_eq!(sample.number, Some(read));
+        }
+        for count in [json!(7), json!("7")] {
+            let sample: Sample = serde_json::from_value(json!({ "count": count })).unwrap();
+            assert_eq!(sample.count, Some(7));
+        }
+        for count in [json!(7.5), json!("x"), json!(u64::MAX), json!([])] {
+            assert!(serde_json::from_value::<Sample>(json!({ "count": count })).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_told_as_such() {
+        let error = serde_json::from_str::<Sample>(r#"{"inner": [true]}"#).unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.contains("invalid type: sequence, expected an object (Inner)"),
+            "{told}"
+        );
     }
 }

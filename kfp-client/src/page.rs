@@ -56,7 +56,7 @@ pub(crate) trait Listed: DeserializeOwned {
 
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: DeserializeOwned"))]
-struct WirePage<T> {
+pub(crate) struct WirePage<T> {
     // Each resource names its list after itself; `recurringRuns` is the one name in camel case.
     #[serde(
         alias = "experiments",
@@ -82,12 +82,12 @@ fn items<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D)
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-impl Client {
-    pub(crate) async fn page<T: Listed>(&self, call: &Call) -> Result<Page<T>> {
-        let page: WirePage<T> = self.inner.json(call).await?;
+impl<T: Listed> WirePage<T> {
+    /// Puts apart what the server could not read.
+    pub(crate) fn sort(self, call: &Call) -> Page<T> {
         let mut broken = Vec::new();
-        let mut items = Vec::with_capacity(page.items.len());
-        for item in page.items {
+        let mut items = Vec::with_capacity(self.items.len());
+        for item in self.items {
             if let Some((id, status)) = item.broken() {
                 broken.push(item_error(call, id, status));
             } else if let Some((id, text)) = item.broken_text() {
@@ -96,12 +96,19 @@ impl Client {
                 items.push(item);
             }
         }
-        Ok(Page {
+        Page {
             items,
             broken,
-            next_page_token: Some(page.next_page_token).filter(|token| !token.is_empty()),
-            total_size: u64::try_from(page.total_size).unwrap_or_default(),
-        })
+            next_page_token: Some(self.next_page_token).filter(|token| !token.is_empty()),
+            total_size: u64::try_from(self.total_size).unwrap_or_default(),
+        }
+    }
+}
+
+impl Client {
+    pub(crate) async fn page<T: Listed>(&self, call: &Call) -> Result<Page<T>> {
+        let page: WirePage<T> = self.inner.json(call).await?;
+        Ok(page.sort(call))
     }
 }
 

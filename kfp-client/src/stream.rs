@@ -160,7 +160,7 @@ pub(crate) struct FormFile {
 
 impl FormFile {
     pub(crate) fn new(field: &str, file_name: &str, content: Content, limit: u64) -> Self {
-        let boundary = format!("part-{}", uuid::Uuid::new_v4().simple());
+        let boundary = format!("part-{}", crate::random::uuid().simple());
         let head = format!(
             "--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{file_name}\"\r\n\
              Content-Type: application/octet-stream\r\n\r\n"

@@ -1,7 +1,12 @@
 //! How values are written on the wire, converted once.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serializer,
+    de::{self, DeserializeOwned, Unexpected, Visitor},
+};
 
 /// Defines an enum of the wire that keeps values it does not know as text and writes them back unchanged.
 macro_rules! wire_enum {
@@ -53,13 +58,27 @@ macro_rules! wire_enum {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                Ok(Self::from(&*text))
+                deserializer.deserialize_str(crate::wire::Text(|text| Self::from(text)))
             }
         }
     };
 }
 pub(crate) use wire_enum;
+
+/// Makes a value of text without taking a copy of it.
+pub(crate) struct Text<T>(pub(crate) fn(&str) -> T);
+
+impl<T> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        Ok(self.0(text))
+    }
+}
 
 /// Times the server uses for "not set": the epoch on runs and experiments, the year 1 on tasks.
 const UNSET: [i64; 2] = [0, -62_135_596_800];
@@ -81,21 +100,37 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Int64 {
-    Number(i64),
-    Text(String),
+struct Int64(i64);
+
+impl<'de> Deserialize<'de> for Int64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Int64Visitor)
+    }
 }
 
-impl Int64 {
-    fn value<E: serde::de::Error>(self) -> Result<i64, E> {
-        match self {
-            Self::Number(number) => Ok(number),
-            Self::Text(text) => text
-                .parse()
-                .map_err(|_| E::custom(format_args!("`{text}` is not a 64-bit integer"))),
-        }
+struct Int64Visitor;
+
+impl Visitor<'_> for Int64Visitor {
+    type Value = Int64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a 64-bit integer, or text that is one")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Int64, E> {
+        Ok(Int64(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Int64, E> {
+        let fits = i64::try_from(number);
+        fits.map(Int64)
+            .map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Int64, E> {
+        text.parse()
+            .map(Int64)
+            .map_err(|_| E::custom(format_args!("`{text}` is not a 64-bit integer")))
     }
 }
 
@@ -112,9 +147,8 @@ pub(crate) mod int64 {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-        Option::<Int64>::deserialize(deserializer)?
-            .map(Int64::value)
-            .transpose()
+        let value = Option::<Int64>::deserialize(deserializer)?;
+        Ok(value.map(|Int64(number)| number))
     }
 }
 
@@ -128,6 +162,6 @@ pub(crate) mod int64_list {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
         let values = Option::<Vec<Int64>>::deserialize(deserializer)?.unwrap_or_default();
-        values.into_iter().map(Int64::value).collect()
+        Ok(values.into_iter().map(|Int64(number)| number).collect())
     }
 }

@@ -13,7 +13,11 @@ use super::{
     validate,
     values::{Arguments, IntOrText},
 };
-use crate::{ir, message::message};
+use crate::{
+    ir,
+    json_path::{self, Misread},
+    message::message,
+};
 
 message! {
     /// A workflow.
@@ -258,7 +262,7 @@ impl Workflow {
         if kind.is_some_and(|kind| kind != KIND) || (kind.is_none() && value.get("spec").is_none()) {
             return Err(Error::new("document", "an Argo workflow"));
         }
-        parse(value)
+        parse(&value)
     }
 
     /// Checks the rules by which Argo and the server take a workflow, and those its steps would stumble over: that
@@ -305,9 +309,7 @@ impl Workflow {
     }
 }
 
-fn parse<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        Error::new(path, format!("of the right type: {}", error.into_inner()))
-    })
+fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
+    json_path::read_value(value)
+        .map_err(|Misread { path, error }| Error::new(path, format!("of the right type: {error}")))
 }

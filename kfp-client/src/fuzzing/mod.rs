@@ -1,8 +1,22 @@
-//! What holds for every text whatever is in it: the bodies of the fuzz targets and of the property tests. Each returns,
+//! What holds for every input whatever is in it: the bodies of the fuzz targets and of the property tests. Each returns,
 //! or panics where something does not hold.
 
+mod answers;
 mod documents;
+mod filters;
 #[cfg(test)]
 mod tests;
 
-pub use documents::{argo_workflow, pipeline_document};
+use http::Method;
+
+pub use self::{
+    answers::{answer, artifact, package},
+    documents::{argo_workflow, pipeline_document},
+    filters::filter,
+};
+use crate::endpoint::Call;
+
+fn call(path: &[&str]) -> Option<Call> {
+    let base = "https://kubeflow.example.com/pipeline".parse().ok()?;
+    Call::new("fuzz", Method::GET, &base, path).ok()
+}

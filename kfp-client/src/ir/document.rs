@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer, de::DeserializeOwned, ser::SerializeMap};
 use serde_json::Value;
 
 use super::{error::Error, object::Field, platform::PlatformSpec, spec::PipelineSpec, validate, yaml};
+use crate::json_path::{self, Misread};
 
 /// A pipeline: its specification, and its settings for Kubernetes if it has any.
 ///
@@ -102,12 +103,12 @@ impl PipelineDocument {
                 return Err(Error::new("platform_spec.platforms", "present"));
             }
             Some(platform) => {
-                let platform: PlatformSpec = parse(platform).map_err(|fault| fault.within("platform_spec"))?;
+                let platform: PlatformSpec = parse(&platform).map_err(|fault| fault.within("platform_spec"))?;
                 Some(platform).filter(|platform| !platform.is_unset())
             }
         };
         Ok(Self {
-            pipeline_spec: parse(spec)?,
+            pipeline_spec: parse(&spec)?,
             platform_spec: platform,
         })
     }
@@ -155,9 +156,7 @@ impl PipelineDocument {
     }
 }
 
-fn parse<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        Error::new(path, format!("of the right type: {}", error.into_inner()))
-    })
+fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
+    json_path::read_value(value)
+        .map_err(|Misread { path, error }| Error::new(path, format!("of the right type: {error}")))
 }

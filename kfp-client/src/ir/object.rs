@@ -193,19 +193,11 @@ impl Optional for i64 {
 /// Numbers, also the three that JSON cannot write.
 impl Optional for f64 {
     fn read<'de, A: MapAccess<'de>>(object: &mut A) -> Result<Option<Self>, A::Error> {
-        #[derive(Deserialize)]
-        struct Read(#[serde(with = "crate::message::field")] Option<f64>);
-        Ok(object.next_value::<Read>()?.0)
+        crate::message::read_field(object)
     }
 
     fn write<M: SerializeMap>(&self, key: &'static str, object: &mut M) -> Result<(), M::Error> {
-        struct Written(f64);
-        impl Serialize for Written {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                crate::message::field::serialize(&Some(self.0), serializer)
-            }
-        }
-        object.serialize_entry(key, &Written(*self))
+        crate::message::write_field(object, key, &Some(*self))
     }
 }
 

@@ -308,7 +308,7 @@ impl CreateJob {
 
     /// The same with a name that is `title` (at most 218 characters) with a new UUID behind it.
     pub fn with_unique_name(title: &str, source: impl Into<Source>, trigger: Trigger) -> Self {
-        Self::new(format!("{title} {}", uuid::Uuid::new_v4()), source, trigger).name_is_unique(true)
+        Self::new(format!("{title} {}", crate::random::uuid()), source, trigger).name_is_unique(true)
     }
 
     /// Says that no other job has the name, nor ever will. Record the name before the call, and a crash during the

@@ -181,9 +181,9 @@ impl ListPipelines {
 
 /// What a stored pipeline executes, as text.
 #[derive(Deserialize)]
-pub(super) struct Template {
+pub(crate) struct Template {
     #[serde(default, deserialize_with = "crate::wire::or_default")]
-    pub(super) template: String,
+    pub(crate) template: String,
 }
 
 /// Operations on pipelines; made by [`V1::pipelines`](super::V1::pipelines).

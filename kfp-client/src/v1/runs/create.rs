@@ -82,7 +82,7 @@ impl CreateRun {
 
     /// A run of `source` whose name is `title` (at most 218 characters) with a new UUID behind it.
     pub fn with_unique_name(title: &str, source: impl Into<Source>) -> Self {
-        Self::new(format!("{title} {}", uuid::Uuid::new_v4()), source).name_is_unique(true)
+        Self::new(format!("{title} {}", crate::random::uuid()), source).name_is_unique(true)
     }
 
     /// Says that no other run has the name, nor ever will. Record the name before the call, and a crash during the

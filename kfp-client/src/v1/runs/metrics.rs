@@ -139,7 +139,7 @@ impl MetricResult {
 }
 
 #[derive(Deserialize)]
-struct Results {
+pub(crate) struct Results {
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     results: Vec<MetricResult>,
 }

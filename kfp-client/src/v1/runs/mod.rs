@@ -57,7 +57,7 @@ pub struct Runs {
 }
 
 #[derive(Deserialize)]
-struct Artifact {
+pub(crate) struct Artifact {
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     data: String,
 }

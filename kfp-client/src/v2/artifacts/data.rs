@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 /// What is wrong with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It ended before its end.
     CutOff,
     /// It is something else.
@@ -31,7 +31,7 @@ enum At {
 
 /// Decodes without holding more than the piece at hand.
 #[derive(Debug, Default)]
-pub(super) struct DataField {
+pub(crate) struct DataField {
     at: At,
     /// Bits that do not fill a byte yet, and how many they are.
     bits: u32,
@@ -40,7 +40,7 @@ pub(super) struct DataField {
 
 impl DataField {
     /// Decodes a piece of the answer.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Result<Bytes, Fault> {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<Bytes, Fault> {
         let mut out = BytesMut::with_capacity(piece.len() / 4 * 3 + 3);
         for &byte in piece {
             self.at = self.step(byte, &mut out)?;
@@ -87,7 +87,7 @@ impl DataField {
     }
 
     /// Says whether the answer was complete.
-    pub(super) fn end(&self) -> Result<(), Fault> {
+    pub(crate) fn end(&self) -> Result<(), Fault> {
         if self.at == At::End { Ok(()) } else { Err(Fault::CutOff) }
     }
 }

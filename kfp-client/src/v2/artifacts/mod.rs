@@ -1,6 +1,6 @@
 //! Artifacts of runs, as bytes.
 
-mod data;
+pub(crate) mod data;
 
 use std::fmt;
 

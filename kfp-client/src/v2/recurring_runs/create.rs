@@ -93,7 +93,7 @@ impl CreateRecurringRun {
         source: impl Into<PipelineSource>,
         trigger: Trigger,
     ) -> Self {
-        let name = format!("{title} {}", uuid::Uuid::new_v4());
+        let name = format!("{title} {}", crate::random::uuid());
         Self::new(name, experiment_id, source, trigger).name_is_unique(true)
     }
 
