@@ -261,7 +261,9 @@ async fn read(call: &Call, response: reqwest::Response) -> Result<Bytes> {
         Ok([whole]) => whole,
         Err(chunks) => {
             let mut whole = BytesMut::with_capacity(length);
-            chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+            for chunk in &chunks {
+                whole.extend_from_slice(chunk);
+            }
             whole.freeze()
         }
     })

@@ -2,7 +2,7 @@
 //!
 //! The way to an error is looked for when there is one, so that reading keeps no account of where it is.
 
-use std::ops::Range;
+use std::{fmt::Write as _, ops::Range};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -114,7 +114,9 @@ fn path(text: &[u8], place: usize) -> String {
                     _ => path.push_str(&String::from_utf8_lossy(name)),
                 }
             }
-            Around::List(number) => path.push_str(&format!("[{number}]")),
+            Around::List(number) => {
+                let _ = write!(path, "[{number}]");
+            }
             Around::Object(None) => {}
         }
     }
@@ -184,7 +186,7 @@ mod tests {
             ("[]", "."),
             ("7", "."),
             ("", "."),
-            (r#"{} {}"#, "."),
+            ("{} {}", "."),
         ] {
             assert_eq!(misread::<Tree>(text), path, "{text}");
         }

@@ -91,7 +91,7 @@ fn what_is_not_known_is_kept() {
                 "withSequence": {"count": "3"}, "hooks": {"exit": {"template": "m"}}, "withItems": []}]}}]},
         "status": {"phase": "Melting", "nodes": {"a": {"id": "a", "phase": "Omitted", "resourcesDuration": {"cpu": 1}}}},
     });
-    let workflow = Workflow::from_value(document.clone()).unwrap();
+    let workflow = Workflow::from_value(&document).unwrap();
     assert_eq!(workflow.to_value(), document);
     let status = workflow.status.unwrap();
     assert_eq!(status.phase, Some(NodePhase::Unknown("Melting".to_owned())));
@@ -110,7 +110,7 @@ fn something_else_is_refused() {
     ] {
         assert!(Workflow::from_yaml(text).is_err(), "{text}");
     }
-    let error = Workflow::from_value(json!({"kind": KIND, "spec": {"templates": [{"name": 1}]}})).unwrap_err();
+    let error = Workflow::from_value(&json!({"kind": KIND, "spec": {"templates": [{"name": 1}]}})).unwrap_err();
     assert_eq!(error.path(), "spec.templates[0].name");
 }
 
@@ -118,7 +118,7 @@ fn something_else_is_refused() {
 fn fault(change: impl FnOnce(&mut Value)) -> String {
     let mut value = sample().build().unwrap().to_value();
     change(&mut value);
-    let workflow = Workflow::from_value(value).unwrap();
+    let workflow = Workflow::from_value(&value).unwrap();
     workflow
         .validate()
         .map_or_else(|error| error.path().to_owned(), |()| String::new())

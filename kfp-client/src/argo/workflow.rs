@@ -237,7 +237,7 @@ impl Workflow {
         let mut documents =
             ir::yaml_documents(text).map_err(|error| Error::new("document", format!("YAML or JSON: {error}")))?;
         match documents.len() {
-            1 => Self::from_value(documents.remove(0)),
+            1 => Self::from_value(&documents.remove(0)),
             count => Err(Error::new("document", format!("one YAML document, not {count}"))),
         }
     }
@@ -249,7 +249,7 @@ impl Workflow {
     /// If the text is not well-formed or is something else.
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let value = serde_json::from_str(text).map_err(|error| Error::new("document", format!("JSON: {error}")))?;
-        Self::from_value(value)
+        Self::from_value(&value)
     }
 
     /// Reads a document that was parsed before. Does not [`validate`](Self::validate).
@@ -257,12 +257,12 @@ impl Workflow {
     /// # Errors
     ///
     /// If it is something else.
-    pub fn from_value(value: Value) -> Result<Self, Error> {
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
         let kind = value.get("kind").and_then(Value::as_str);
         if kind.is_some_and(|kind| kind != KIND) || (kind.is_none() && value.get("spec").is_none()) {
             return Err(Error::new("document", "an Argo workflow"));
         }
-        parse(&value)
+        parse(value)
     }
 
     /// Checks the rules by which Argo and the server take a workflow, and those its steps would stumble over: that

@@ -100,10 +100,10 @@ pub fn answer(body: &[u8]) {
     read::<v1::pipelines::Template>(&call, &reply);
     read::<v1::runs::Artifact>(&call, &reply);
     read::<v1::runs::metrics::Results>(&call, &reply);
-    if let Some(health) = read::<crate::Health>(&call, &reply) {
-        if let Ok(version) = health.version.unwrap_or_default().parse::<ServerVersion>() {
-            assert!(!version.to_string().is_empty());
-        }
+    if let Some(health) = read::<crate::Health>(&call, &reply)
+        && let Ok(version) = health.version.unwrap_or_default().parse::<ServerVersion>()
+    {
+        assert!(!version.to_string().is_empty());
     }
     errors(&call, &mut reply);
 }

@@ -42,7 +42,7 @@ use super::{
 pub struct Branches {
     /// Declares inputs and outputs; has no tasks yet.
     outside: DagBuilder,
-    branches: Vec<(String, DagBuilder)>,
+    choices: Vec<(String, DagBuilder)>,
     outputs: Vec<(String, ParameterType)>,
     artifact_outputs: Vec<(String, String)>,
 }
@@ -67,7 +67,7 @@ impl Branches {
 
     /// Adds a branch that runs if this CEL expression over the inputs is true, and none before it was.
     pub fn when(mut self, condition: impl Into<String>, branch: DagBuilder) -> Self {
-        self.branches.push((condition.into(), branch));
+        self.choices.push((condition.into(), branch));
         self
     }
 
@@ -93,7 +93,7 @@ impl From<Branches> for DagBuilder {
     fn from(choice: Branches) -> Self {
         let Branches {
             outside,
-            branches,
+            choices: branches,
             outputs,
             artifact_outputs,
         } = choice;

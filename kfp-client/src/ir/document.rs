@@ -59,7 +59,7 @@ impl PipelineDocument {
                 } else {
                     (spec, platform)
                 };
-                Self::from_parts(spec, Some(platform))
+                Self::from_parts(&spec, Some(platform))
             }
             count => Err(Error::new(
                 "document",
@@ -78,12 +78,12 @@ impl PipelineDocument {
             && let Some(spec) = wrapper.remove("pipeline_spec")
         {
             let platform = wrapper.remove("platform_spec").filter(|platform| !platform.is_null());
-            return Self::from_parts(spec, platform);
+            return Self::from_parts(&spec, platform);
         }
-        Self::from_parts(value, None)
+        Self::from_parts(&value, None)
     }
 
-    fn from_parts(spec: Value, platform: Option<Value>) -> Result<Self, Error> {
+    fn from_parts(spec: &Value, platform: Option<Value>) -> Result<Self, Error> {
         if spec.get("apiVersion").is_some() {
             return Err(Error::new("document", "a pipeline specification, not an Argo workflow"));
         }
@@ -108,7 +108,7 @@ impl PipelineDocument {
             }
         };
         Ok(Self {
-            pipeline_spec: parse(&spec)?,
+            pipeline_spec: parse(spec)?,
             platform_spec: platform,
         })
     }

@@ -120,7 +120,7 @@ impl KubernetesExecutorConfig {
         for one in &mut self.image_pull_secret {
             change(&mut one.secret_name_parameter);
         }
-        for one in self.node_selector.iter_mut() {
+        if let Some(one) = &mut self.node_selector {
             change(&mut one.node_selector_json);
         }
         for one in &mut self.tolerations {

@@ -39,17 +39,23 @@ impl Context<'_> {
     /// Whether another method finds this path.
     fn knows(&self, api: &str, rest: &[&str]) -> bool {
         match (api, rest) {
-            ("v1beta1", ["experiments" | "pipelines" | "pipeline_versions" | "runs" | "jobs"])
-            | ("v1beta1", ["experiments" | "pipelines" | "pipeline_versions" | "runs" | "jobs", _])
-            | ("v1beta1", ["runs", _, "retry" | "terminate"])
-            | ("v1beta1", ["jobs", _, "enable" | "disable"])
-            | ("v1beta1", ["pipelines" | "pipeline_versions", _, "templates"])
-            | ("v1beta1", ["pipelines", _, "default_version", _]) => true,
-            ("v2beta1", ["experiments" | "pipelines" | "runs" | "recurringruns"])
-            | ("v2beta1", ["experiments" | "pipelines" | "runs" | "recurringruns", _])
-            | ("v2beta1", ["pipelines", "names", _])
-            | ("v2beta1", ["pipelines", _, "versions"])
-            | ("v2beta1", ["pipelines", _, "versions", _]) => self.generation().has_v2(),
+            (
+                "v1beta1",
+                ["experiments" | "pipelines" | "pipeline_versions" | "runs" | "jobs"]
+                | ["experiments" | "pipelines" | "pipeline_versions" | "runs" | "jobs", _]
+                | ["runs", _, "retry" | "terminate"]
+                | ["jobs", _, "enable" | "disable"]
+                | ["pipelines" | "pipeline_versions", _, "templates"]
+                | ["pipelines", _, "default_version", _],
+            ) => true,
+            (
+                "v2beta1",
+                ["experiments" | "pipelines" | "runs" | "recurringruns"]
+                | ["experiments" | "pipelines" | "runs" | "recurringruns", _]
+                | ["pipelines", "names", _]
+                | ["pipelines", _, "versions"]
+                | ["pipelines", _, "versions", _],
+            ) => self.generation().has_v2(),
             _ => false,
         }
     }

@@ -185,10 +185,10 @@ fn platform() -> PipelineBuilder {
                 secret.optional = Some(true);
             }
             let mut scratch = GenericEphemeralVolume::default();
-            scratch.volume_name = "scratch".to_owned();
-            scratch.mount_path = "/scratch".to_owned();
+            "scratch".clone_into(&mut scratch.volume_name);
+            "/scratch".clone_into(&mut scratch.mount_path);
             scratch.access_modes = vec!["ReadWriteOnce".to_owned()];
-            scratch.size = "5Gi".to_owned();
+            "5Gi".clone_into(&mut scratch.size);
             scratch.default_storage_class = true;
             settings.generic_ephemeral_volume.push(scratch);
             let mut near = NodeAffinityTerm::default();

@@ -184,7 +184,7 @@ pub(crate) async fn call(client: &Client, method: &str, path: &str) -> Option<Re
         }
         ("POST", ["v1beta1", "workflows"], "") => {
             let workflow = json!({"kind": "Workflow", "metadata": {"name": "w", "namespace": "n", "uid": "u"}});
-            nothing(api.reports().workflow(&Workflow::from_value(workflow).unwrap()).await)
+            nothing(api.reports().workflow(&Workflow::from_value(&workflow).unwrap()).await)
         }
         ("POST", ["v1beta1", "scheduledworkflows"], "") => nothing(
             api.reports()

@@ -159,6 +159,10 @@ fn replace(value: &mut Value, place: &mut usize, with: &Value) {
 
 #[test]
 fn seeds_hold() {
-    seeds("answer").iter().for_each(|seed| answer(seed));
-    seeds("artifact").iter().for_each(|seed| artifact(seed));
+    for seed in seeds("answer") {
+        answer(&seed);
+    }
+    for seed in seeds("artifact") {
+        artifact(&seed);
+    }
 }

@@ -118,7 +118,7 @@ impl<'a> Scope<'a> {
                 })?;
             before.insert(dependency);
         }
-        self.all_bound(path, task, target)?;
+        Self::all_bound(path, task, target)?;
         self.trigger(path, task, target)?;
         self.settings(target, &mut before)?;
         iteration(path, task)?;
@@ -206,7 +206,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn all_bound(&self, path: &Path<'_>, task: &Task, target: &ComponentSpec) -> Checked {
+    fn all_bound(path: &Path<'_>, task: &Task, target: &ComponentSpec) -> Checked {
         let parameter_item = task.parameter_iterator.as_ref().map(|iterator| &iterator.item_input);
         let artifact_item = task.artifact_iterator.as_ref().map(|iterator| &iterator.item_input);
         let is_item = |name: &String| parameter_item == Some(name) || artifact_item == Some(name);

@@ -7,7 +7,7 @@ use crate::ir::error::Error;
 /// A place in a document, seen from its outside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Path<'a> {
-    outer: Option<&'a Path<'a>>,
+    outer: Option<&'a Self>,
     step: &'a str,
 }
 
