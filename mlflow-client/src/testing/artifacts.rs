@@ -114,6 +114,20 @@ pub(super) fn list_of_run(state: &mut State, run: &str, path: &str) -> Handled<A
     Ok(document(&value))
 }
 
+/// The files of a logged model, relative to its own root.
+pub(super) fn list_of_model(state: &State, uri: &str, path: &str) -> Handled<Answer> {
+    let path = safe(path)?;
+    let mut value = json!({"root_uri": uri});
+    put_list(&mut value, "files", listing(state, &join(&place(uri)?, &path), &path));
+    Ok(document(&value))
+}
+
+/// A file below an address of the proxy.
+pub(super) fn below(state: &State, uri: &str, path: &str, range: Option<&str>) -> Handled<Answer> {
+    let path = safe(path)?;
+    download(state, &join(&place(uri)?, &path), range).map_err(coded)
+}
+
 /// The proxy's list: bare names.
 pub(super) fn list(state: &State, path: &str) -> Handled<Answer> {
     let path = safe(path)?;
@@ -123,15 +137,23 @@ pub(super) fn list(state: &State, path: &str) -> Handled<Answer> {
 }
 
 pub(super) fn upload(state: &mut State, path: &str, bytes: &[u8]) -> Handled<Answer> {
-    let path = safe(path)?;
+    store(state, safe(path)?, bytes.to_vec())?;
+    if state.is_3() {
+        return Ok(Answer::new(200));
+    }
+    Ok(document(&empty()))
+}
+
+/// Keeps a file at a place.
+pub(super) fn store(state: &mut State, path: String, bytes: Vec<u8>) -> Handled<()> {
     let below_file = path
         .match_indices('/')
         .any(|(at, _)| state.files.contains_key(path.get(..at).unwrap_or_default()));
     if path.is_empty() || below_file || !children(state, &path).is_empty() {
         return Err(Refusal::Text(500, "Internal Server Error".to_owned()));
     }
-    state.files.insert(path, bytes.to_vec());
-    Ok(Answer::new(200))
+    state.files.insert(path, bytes);
+    Ok(())
 }
 
 pub(super) fn delete(state: &mut State, path: &str) -> Handled<Answer> {
@@ -146,7 +168,11 @@ pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handle
     let path = safe(path)?;
     let Some(bytes) = state.files.get(&path) else {
         if children(state, &path).is_empty() {
-            return Err(Refusal::missing(format!("Artifact not found: {path}")));
+            return Err(if state.is_3() {
+                Refusal::missing(format!("Artifact not found: {path}"))
+            } else {
+                Refusal::internal(format!("[Errno 2] No such file or directory: '{path}'"))
+            });
         }
         return Err(Refusal::Detail(
             400,
@@ -168,7 +194,7 @@ pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handle
             .header("content-disposition", &format!("attachment; filename=\"{safe_name}\""))
             .header("accept-ranges", "bytes")
     };
-    let Some(wanted) = range.and_then(|range| bounds(range, bytes.len())) else {
+    let Some(wanted) = range.filter(|_| state.is_3()).and_then(|range| bounds(range, bytes.len())) else {
         return Ok(template(200).body(bytes.clone(), kind));
     };
     let Bounds::Part(from, to) = wanted else {
@@ -227,7 +253,7 @@ pub(super) fn of_run(state: &mut State, run: &str, path: &str, range: Option<&st
 pub(super) fn of_version(state: &State, name: &str, version: &str, path: &str, range: Option<&str>) -> Handled<Answer> {
     let path = safe(path)?;
     let number = super::model_versions::number(version)?;
-    let found = state.models.get(name).and_then(|model| model.versions.get(&number));
+    let found = state.space.models.get(name).and_then(|model| model.versions.get(&number));
     let found =
         found.ok_or_else(|| Refusal::missing(format!("Model Version (name={name}, version={version}) not found")))?;
     let root = place(&found.storage)?;

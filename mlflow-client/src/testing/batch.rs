@@ -2,7 +2,7 @@
 
 use super::answer::{Handled, Refusal, empty, set_pair};
 use super::json::Json;
-use super::metrics::point;
+use super::metrics::{about_model, point};
 use super::names;
 use super::runs::{conflict, conflict_message, tag};
 use super::schema::Field;
@@ -113,11 +113,14 @@ pub(super) fn log(state: &mut State, request: &Json) -> Handled {
     for (key, value) in &fresh {
         set_pair(&mut run.params, key, value);
     }
-    for (key, point) in points {
-        run.log(&key, point);
+    for (key, point) in &points {
+        run.log(key, *point);
     }
     for (key, value) in request.pairs("tags") {
         tag(run, &key, &value);
+    }
+    for (metric, (_, point)) in metrics.iter().zip(points) {
+        about_model(state, id, metric, point);
     }
     Ok(empty())
 }

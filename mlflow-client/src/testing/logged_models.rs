@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::answer::{Handled, Refusal, empty, pair_list, put_list, set_pair};
+use super::answer::{Answer, Handled, Refusal, empty, pair_list, put, put_list, set_pair};
+use super::artifacts;
 use super::experiments::active;
 use super::json::Json;
 use super::page;
 use super::schema::Field;
 use super::search::{Cell, Scope, Search};
-use super::state::{LoggedModel, State, now};
+use super::state::{LoggedModel, ModelPoint, State, now};
 
 const STATUS: &[(&str, i64)] = &[
     ("LOGGED_MODEL_PENDING", 1),
@@ -36,7 +37,12 @@ pub(super) const PARAMS: &[Field] = &[
 ];
 
 const DATASET: &[Field] = &[Field::text("dataset_name"), Field::text("dataset_digest")];
-const ORDER: &[Field] = &[Field::text("field_name"), Field::bool("ascending")];
+const ORDER: &[Field] = &[
+    Field::text("field_name"),
+    Field::bool("ascending"),
+    Field::text("dataset_name"),
+    Field::text("dataset_digest"),
+];
 pub(super) const SEARCH: &[Field] = &[
     Field::text("experiment_ids").list().required(),
     Field::text("filter"),
@@ -61,7 +67,55 @@ fn document(model: &LoggedModel) -> Value {
     put_list(&mut info, "tags", pair_list(&model.tags));
     let mut data = empty();
     put_list(&mut data, "params", pair_list(&model.params));
+    let latest = latest(model);
+    put_list(&mut data, "metrics", latest.into_iter().map(|point| metric(model, point)).collect());
+    let registrations = model
+        .registrations
+        .iter()
+        .map(|(name, version)| json!({"name": name, "version": version.to_string()}));
+    put_list(&mut info, "registrations", registrations.collect());
     json!({"info": info, "data": data})
+}
+
+/// The latest point of each metric and dataset.
+fn latest(model: &LoggedModel) -> Vec<&ModelPoint> {
+    let mut found: Vec<&ModelPoint> = Vec::new();
+    for point in &model.metrics {
+        let rank = |point: &ModelPoint| (point.point.step, point.point.timestamp);
+        match found
+            .iter_mut()
+            .find(|known| known.key == point.key && known.dataset == point.dataset && known.run == point.run)
+        {
+            Some(known) if rank(known) > rank(point) => {}
+            Some(known) if rank(known) == rank(point) && known.point.rank() > point.point.rank() => {}
+            Some(known) => *known = point,
+            None => found.push(point),
+        }
+    }
+    found
+}
+
+fn metric(model: &LoggedModel, point: &ModelPoint) -> Value {
+    let mut value = point.point.json(&point.key);
+    put(&mut value, "model_id", Some(json!(model.id)));
+    put(&mut value, "run_id", Some(json!(point.run)));
+    if let Some((name, digest)) = &point.dataset {
+        put(&mut value, "dataset_name", Some(json!(name)));
+        put(&mut value, "dataset_digest", Some(json!(digest)));
+    }
+    value
+}
+
+/// Files and directories right below a path.
+pub(super) fn list_artifacts(state: &mut State, id: &str, path: &str) -> Handled<Answer> {
+    let uri = find(state, id)?.uri.clone();
+    artifacts::list_of_model(state, &uri, path)
+}
+
+/// A file.
+pub(super) fn file(state: &mut State, id: &str, path: &str, range: Option<&str>) -> Handled<Answer> {
+    let uri = find(state, id)?.uri.clone();
+    artifacts::below(state, &uri, path, range)
 }
 
 fn answer(model: &LoggedModel) -> Value {
@@ -70,7 +124,7 @@ fn answer(model: &LoggedModel) -> Value {
 
 fn find<'a>(state: &'a mut State, id: &str) -> Handled<&'a mut LoggedModel> {
     let missing = || Refusal::missing(format!("Logged model with ID '{id}' not found."));
-    state.logged_models.get_mut(id).ok_or_else(missing)
+    state.space.logged_models.get_mut(id).ok_or_else(missing)
 }
 
 pub(super) fn create(state: &mut State, request: &Json) -> Handled {
@@ -95,10 +149,12 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         run: request.text("source_run_id").to_owned(),
         tags: request.pairs("tags"),
         params: request.pairs("params"),
+        metrics: Vec::new(),
+        registrations: Vec::new(),
         id: id.clone(),
     };
     let answer = answer(&model);
-    state.logged_models.insert(id, model);
+    state.space.logged_models.insert(id, model);
     Ok(answer)
 }
 
@@ -118,7 +174,7 @@ pub(super) fn finalize(state: &mut State, request: &Json) -> Handled {
 
 /// Deletes a model; one that is not there is as good as deleted.
 pub(super) fn delete(state: &mut State, id: &str) -> Value {
-    state.logged_models.remove(id);
+    state.space.logged_models.remove(id);
     empty()
 }
 
@@ -157,11 +213,25 @@ pub(super) fn delete_tag(state: &mut State, id: &str, key: &str) -> Handled {
     Ok(empty())
 }
 
-fn cell(model: &LoggedModel, entity: &str, key: &str) -> Option<Cell> {
+fn cell(model: &LoggedModel, datasets: &[(String, String)], entity: &str, key: &str) -> Option<Cell> {
     let pairs = match entity {
         "tag" => &model.tags,
         "param" => &model.params,
-        "metric" => return None,
+        "metric" => {
+            let of = |point: &&&ModelPoint| {
+                point.key == key
+                    && (datasets.is_empty()
+                        || point.dataset.as_ref().is_some_and(|(name, digest)| {
+                            let same = |(wanted, exact): &(String, String)| {
+                                wanted == name && (exact.is_empty() || exact == digest)
+                            };
+                            datasets.iter().any(same)
+                        }))
+            };
+            let points = latest(model);
+            let values: Vec<f64> = points.iter().filter(of).map(|point| point.point.value).collect();
+            return (!values.is_empty()).then_some(Cell::Numbers(values));
+        }
         _ => {
             return Some(match key {
                 "name" => Cell::Text(model.name.clone()),
@@ -193,17 +263,25 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
             if descending { "DESC" } else { "ASC" }
         ));
     }
-    let search = Search::new(Scope::LoggedModels, request.text("filter"), &order)?;
+    let search = Search::new(Scope::LoggedModels, state.generation, request.text("filter"), &order)?;
+    let dataset = |item: &Json| {
+        (
+            item.text("dataset_name").to_owned(),
+            item.text("dataset_digest").to_owned(),
+        )
+    };
+    let datasets: Vec<_> = request.list("datasets").iter().map(dataset).collect();
+    let orders: Vec<_> = request.list("order_by").iter().map(dataset).collect();
+    let ordered: Vec<_> = orders.into_iter().find(|(name, _)| !name.is_empty()).into_iter().collect();
     let experiments = request.texts("experiment_ids");
-    let mut found: Vec<&LoggedModel> = state
-        .logged_models
+    let mut found: Vec<&LoggedModel> = state.space.logged_models
         .values()
         .filter(|model| experiments.contains(&model.experiment.to_string()))
-        .filter(|model| search.accepts(|entity, key| cell(model, entity, key)))
+        .filter(|model| search.accepts(|entity, key| cell(model, &datasets, entity, key)))
         .collect();
     found.sort_by(|a, b| {
         search
-            .compare(|entity, key| (cell(a, entity, key), cell(b, entity, key)))
+            .compare(|entity, key| (cell(a, &ordered, entity, key), cell(b, &ordered, entity, key)))
             .then_with(|| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)))
     });
     let max = request.int("max_results").filter(|count| *count != 0).unwrap_or(100);

@@ -3,10 +3,9 @@
 use super::answer::{Handled, Refusal, empty};
 use super::json::Json;
 use super::names;
-use super::page;
 use super::runs::id_of;
 use super::schema::Field;
-use super::state::{Point, State};
+use super::state::{ModelPoint, Point, State};
 
 pub(super) const LOG: &[Field] = &[
     Field::text("run_id").required(),
@@ -19,14 +18,6 @@ pub(super) const LOG: &[Field] = &[
     Field::text("dataset_name"),
     Field::text("dataset_digest"),
 ];
-pub(super) const HISTORY: &[Field] = &[
-    Field::text("run_id").required(),
-    Field::text("run_uuid").unchecked(),
-    Field::text("metric_key").required(),
-    Field::text("page_token"),
-    Field::int("max_results").unchecked(),
-];
-
 /// Reads a point out of a request, after the checks of its key and time.
 pub(super) fn point(request: &Json, path: &str) -> Handled<(String, Point)> {
     let key = request.text("key");
@@ -56,30 +47,28 @@ pub(super) fn point(request: &Json, path: &str) -> Handled<(String, Point)> {
 
 pub(super) fn log(state: &mut State, request: &Json) -> Handled {
     let (key, point) = point(request, "")?;
-    state.active_run(id_of(request))?.log(&key, point);
+    let id = id_of(request).to_owned();
+    state.active_run(&id)?.log(&key, point);
+    about_model(state, &id, request, point);
     Ok(empty())
 }
 
-pub(super) fn history(state: &mut State, request: &Json) -> Handled {
-    let max = match request.int("max_results") {
-        Some(count) => page::limit("max_results", count, usize::MAX)?,
-        None => usize::MAX,
+/// Notes a point at the logged model that it is about.
+pub(super) fn about_model(state: &mut State, run: &str, request: &Json, point: Point) {
+    if !state.is_3() {
+        return;
+    }
+    let Some(model) = state.space.logged_models.get_mut(request.text("model_id")) else {
+        return;
     };
-    let key = request.text("metric_key");
-    let mut points = state
-        .runs
-        .get(id_of(request))
-        .map(|run| run.points(key).to_vec())
-        .unwrap_or_default();
-    points.sort_by(|a, b| {
-        (a.timestamp, a.step)
-            .cmp(&(b.timestamp, b.step))
-            .then_with(|| a.rank().total_cmp(&b.rank()))
+    let dataset = match (request.text("dataset_name"), request.text("dataset_digest")) {
+        ("", _) | (_, "") => None,
+        (name, digest) => Some((name.to_owned(), digest.to_owned())),
+    };
+    model.metrics.push(ModelPoint {
+        key: request.text("key").to_owned(),
+        point,
+        dataset,
+        run: run.to_owned(),
     });
-    let (items, next) = page::slice(points, max, request.text("page_token"))?;
-    Ok(page::answer(
-        "metrics",
-        items.iter().map(|point| point.json(key)).collect(),
-        next,
-    ))
 }

@@ -92,7 +92,7 @@ fn find<'a>(state: &'a mut State, request: &Json) -> Handled<&'a mut Model> {
     let name = request.text("name");
     let number = number(request.text("version"))?;
     let missing = || Refusal::missing(format!("Model Version (name={name}, version={number}) not found"));
-    let model = state.models.get_mut(name).ok_or_else(missing)?;
+    let model = state.space.models.get_mut(name).ok_or_else(missing)?;
     if model.versions.contains_key(&number) {
         Ok(model)
     } else {
@@ -117,7 +117,7 @@ fn change(state: &mut State, request: &Json, by: impl FnOnce(&mut Version)) -> H
 
 pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     let (name, source) = (request.text("name"), request.text("source"));
-    let model_id = request.text("model_id").to_owned();
+    let model_id = if state.is_3() { request.text("model_id") } else { "" }.to_owned();
     let mut tags = request.pairs("tags");
     let prompt = tags
         .iter()
@@ -142,7 +142,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     for (key, value) in tags.drain(..) {
         set_pair(&mut unique, &key, &value);
     }
-    let unknown_model = !model_id.is_empty() && !state.logged_models.contains_key(&model_id);
+    let unknown_model = !model_id.is_empty() && !state.space.logged_models.contains_key(&model_id);
     let model = model(state, name)?;
     model.last += 1;
     let now = now();
@@ -163,6 +163,10 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     let answer = json!({"model_version": document(model, &version, true)});
     model.versions.insert(version.number, version);
     // The version stays, as on the server.
+    let number = model.last;
+    if let Some(logged) = state.space.logged_models.get_mut(&model_id) {
+        logged.registrations.push((name.to_owned(), number));
+    }
     if unknown_model {
         return Err(Refusal::missing(format!(
             "Logged model with ID '{model_id}' not found."
@@ -272,14 +276,13 @@ fn cell(model: &Model, version: &Version, entity: &str, key: &str) -> Option<Cel
 
 pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let max = page::limit("max_results", request.int("max_results").unwrap_or(10_000), 200_000)?;
-    let mut search = Search::new(Scope::Versions, request.text("filter"), &request.texts("order_by"))?;
+    let mut search = Search::new(Scope::Versions, state.generation, request.text("filter"), &request.texts("order_by"))?;
     let prompts = search.takes_prompts();
     let is_prompt = |model: &Model| {
         let mut tags = model.versions.values().flat_map(|version| &version.tags);
         tags.any(|(key, value)| key == PROMPT && value == "true")
     };
-    let mut found: Vec<(&Model, &Version)> = state
-        .models
+    let mut found: Vec<(&Model, &Version)> = state.space.models
         .values()
         .filter(|model| prompts || !is_prompt(model))
         .flat_map(|model| model.versions.values().map(move |version| (model, version)))

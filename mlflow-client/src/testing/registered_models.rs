@@ -60,7 +60,7 @@ fn document(model: &Model) -> Value {
 
 pub(super) fn model<'a>(state: &'a mut State, name: &str) -> Handled<&'a mut Model> {
     let missing = || Refusal::missing(format!("Registered Model with name={name} not found"));
-    state.models.get_mut(name).ok_or_else(missing)
+    state.space.models.get_mut(name).ok_or_else(missing)
 }
 
 pub(super) fn create(state: &mut State, request: &Json) -> Handled {
@@ -71,7 +71,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         names::registry_tag(&key, &value)?;
         set_pair(&mut tags, &key, &value);
     }
-    if state.models.contains_key(name) {
+    if state.space.models.contains_key(name) {
         return Err(Refusal::exists(format!(
             "Registered Model (name={name}) already exists."
         )));
@@ -88,7 +88,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         last: 0,
     };
     let answer = json!({"registered_model": document(&model)});
-    state.models.insert(name.to_owned(), model);
+    state.space.models.insert(name.to_owned(), model);
     Ok(answer)
 }
 
@@ -110,12 +110,12 @@ pub(super) fn rename(state: &mut State, request: &Json) -> Handled {
     let (name, new) = (request.text("name"), request.text("new_name"));
     names::model(new)?;
     drop(model(state, name)?.name.clone());
-    if new != name && state.models.contains_key(new) {
+    if new != name && state.space.models.contains_key(new) {
         return Err(Refusal::exists(format!(
             "Registered Model (name={new}) already exists."
         )));
     }
-    let Some(mut model) = state.models.remove(name) else {
+    let Some(mut model) = state.space.models.remove(name) else {
         return Ok(empty());
     };
     new.clone_into(&mut model.name);
@@ -124,14 +124,14 @@ pub(super) fn rename(state: &mut State, request: &Json) -> Handled {
         version.updated = model.updated;
     }
     let answer = json!({"registered_model": document(&model)});
-    state.models.insert(new.to_owned(), model);
+    state.space.models.insert(new.to_owned(), model);
     Ok(answer)
 }
 
 pub(super) fn delete(state: &mut State, request: &Json) -> Handled {
     let name = request.text("name");
     names::model(name)?;
-    let removed = state.models.remove(name).map(|_| empty());
+    let removed = state.space.models.remove(name).map(|_| empty());
     removed.ok_or_else(|| Refusal::missing(format!("Registered Model with name={name} not found")))
 }
 
@@ -189,7 +189,14 @@ pub(super) fn delete_alias(state: &mut State, request: &Json) -> Handled {
 pub(super) fn by_alias(state: &mut State, request: &Json) -> Handled {
     let alias = request.text("alias");
     names::alias(alias)?;
-    let model = model(state, request.text("name"))?;
+    let generation = state.generation;
+    let model = model(state, request.text("name")).map_err(|refusal| {
+        if generation.is_3() {
+            refusal
+        } else {
+            Refusal::invalid(format!("Registered model alias {alias} not found."))
+        }
+    })?;
     let version = model.aliases.get(alias).and_then(|number| model.versions.get(number));
     let version = version.ok_or_else(|| Refusal::invalid(format!("Registered model alias {alias} not found.")))?;
     Ok(json!({"model_version": model_versions::document(model, version, true)}))
@@ -213,12 +220,11 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     if max > 1000 {
         page::limit("max_results", max, 1000)?;
     }
-    let mut search = Search::new(Scope::Models, request.text("filter"), &request.texts("order_by"))?;
+    let mut search = Search::new(Scope::Models, state.generation, request.text("filter"), &request.texts("order_by"))?;
     // Prompts are kept as registered models, and only a search that asks for them shows them.
     let prompts = search.takes_prompts();
     let prompt = |model: &Model| model.tags.iter().any(|(key, value)| key == PROMPT && value == "true");
-    let mut found: Vec<&Model> = state
-        .models
+    let mut found: Vec<&Model> = state.space.models
         .values()
         .filter(|model| prompts || !prompt(model))
         .filter(|model| search.accepts(|entity, key| cell(model, entity, key)))

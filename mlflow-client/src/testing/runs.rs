@@ -75,6 +75,7 @@ pub(super) const INPUTS: &[Field] = &[
     Field::message("datasets", DATASET_INPUT).list(),
     Field::message("models", MODEL).list(),
 ];
+pub(super) const LOG_MODEL: &[Field] = &[Field::text("run_id").required(), Field::text("model_json").required()];
 pub(super) const OUTPUTS: &[Field] = &[
     Field::text("run_id").required(),
     Field::message("models", MODEL).list().required(),
@@ -192,7 +193,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         id: id.clone(),
     };
     let answer = json!({"run": document(&run, false)});
-    state.runs.insert(id, run);
+    state.space.runs.insert(id, run);
     Ok(answer)
 }
 
@@ -222,8 +223,8 @@ pub(super) fn restore(state: &mut State, request: &Json) -> Handled {
 }
 
 pub(super) fn get(state: &mut State, request: &Json) -> Handled {
-    let run = state.run(id_of(request))?;
-    Ok(json!({"run": document(run, true)}))
+    let run = state.run(id_of(request))?.clone();
+    Ok(json!({"run": document(&run, state.is_3())}))
 }
 
 /// Why a parameter cannot be logged: it has another value already.
@@ -298,6 +299,7 @@ pub(super) fn log_inputs(state: &mut State, request: &Json) -> Handled {
     if request.text("run_id").is_empty() {
         return Err(Refusal::invalid("Invalid value \"\" for parameter 'run_id' supplied."));
     }
+    let generation = state.generation;
     let run = state.active_run(request.text("run_id"))?;
     let identity = |entry: &Value| {
         (
@@ -310,12 +312,36 @@ pub(super) fn log_inputs(state: &mut State, request: &Json) -> Handled {
             run.datasets.push(entry);
         }
     }
-    for model in request.list("models") {
+    let models: &[Json] = if generation.is_3() { request.list("models") } else { &[] };
+    for model in models {
         let id = model.text("model_id").to_owned();
         if !run.model_inputs.contains(&id) {
             run.model_inputs.push(id);
         }
     }
+    Ok(empty())
+}
+
+/// A model in the manner of version 2: a tag holds the list of them.
+pub(super) fn log_model(state: &mut State, request: &Json) -> Handled {
+    const HISTORY: &str = "mlflow.log-model.history";
+    let text = request.text("model_json");
+    let malformed = || Refusal::invalid(format!("Malformed model info. \n {text} \n is not valid JSON"));
+    let model: Value = serde_json::from_str(text).map_err(|_| malformed())?;
+    let missing: Vec<&str> = ["artifact_path", "flavors", "utc_time_created", "run_id"]
+        .into_iter()
+        .filter(|field| model.get(field).is_none())
+        .collect();
+    if !missing.is_empty() {
+        return Err(Refusal::invalid(format!("Model json is missing mandatory fields: {missing:?}")));
+    }
+    let run = state.active_run(request.text("run_id"))?;
+    let known = run.tags.iter().find(|(key, _)| key == HISTORY);
+    let mut models: Vec<Value> = known
+        .and_then(|(_, text)| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    models.push(model);
+    set_pair(&mut run.tags, HISTORY, &Value::Array(models).to_string());
     Ok(empty())
 }
 
@@ -326,6 +352,13 @@ pub(super) fn log_outputs(state: &mut State, request: &Json) -> Handled {
             .push((model.text("model_id").to_owned(), model.int("step").unwrap_or(0)));
     }
     Ok(empty())
+}
+
+/// What a dataset was used for.
+pub(super) fn context(input: &Value) -> Option<&str> {
+    let mut tags = input.get("tags")?.as_array()?.iter();
+    let tag = tags.find(|tag| tag.get("key").is_some_and(|key| key == "mlflow.data.context"))?;
+    tag.get("value")?.as_str()
 }
 
 fn pair(pairs: &[(String, String)], key: &str) -> Option<Cell> {
@@ -343,13 +376,7 @@ fn cell(run: &Run, entity: &str, key: &str) -> Option<Cell> {
         "dataset" => {
             let text = |value: &Value| value.as_str().map(str::to_owned);
             let values = run.datasets.iter().filter_map(|entry| match key {
-                "context" => {
-                    let tags = entry.get("tags")?.as_array()?;
-                    let tag = tags
-                        .iter()
-                        .find(|tag| tag.get("key").is_some_and(|key| key == "mlflow.data.context"))?;
-                    text(tag.get("value")?)
-                }
+                "context" => context(entry).map(str::to_owned),
                 _ => text(entry.get("dataset")?.get(key)?),
             });
             Some(Cell::Any(values.collect()))
@@ -368,7 +395,7 @@ fn cell(run: &Run, entity: &str, key: &str) -> Option<Cell> {
 
 pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let max = page::limit("max_results", request.int("max_results").unwrap_or(1000), 50_000)?;
-    let search = Search::new(Scope::Runs, request.text("filter"), &request.texts("order_by"))?;
+    let search = Search::new(Scope::Runs, state.generation, request.text("filter"), &request.texts("order_by"))?;
     let mut experiments = Vec::new();
     for id in request.texts("experiment_ids") {
         let number = id.parse::<i64>();
@@ -379,8 +406,7 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
         })?);
     }
     let view = request.text("run_view_type");
-    let mut found: Vec<&Run> = state
-        .runs
+    let mut found: Vec<&Run> = state.space.runs
         .values()
         .filter(|run| experiments.contains(&run.experiment) && in_view(view, run.deleted))
         .filter(|run| search.accepts(|entity, key| cell(run, entity, key)))
@@ -393,7 +419,7 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let (items, next) = page::slice(found, max, request.text("page_token"))?;
     Ok(page::answer(
         "runs",
-        items.into_iter().map(|run| document(run, true)).collect(),
+        items.into_iter().map(|run| document(run, state.is_3())).collect(),
         next,
     ))
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::answer::{Handled, Refusal};
+use super::state::Generation;
 
 /// The tag of models and versions that are prompts.
 pub(super) const PROMPT: &str = "mlflow.prompt.is_prompt";
@@ -25,6 +26,8 @@ pub(super) enum Cell {
     Float(f64),
     /// Any of these may match.
     Any(Vec<String>),
+    /// Any of these may match; the last counts in orders.
+    Numbers(Vec<f64>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -146,7 +149,7 @@ fn word(token: &Token, word: &str) -> bool {
 }
 
 impl Search {
-    pub(super) fn new(scope: Scope, filter: &str, order: &[String]) -> Handled<Self> {
+    pub(super) fn new(scope: Scope, generation: Generation, filter: &str, order: &[String]) -> Handled<Self> {
         let mut search = Self {
             clauses: Vec::new(),
             order: Vec::new(),
@@ -157,7 +160,7 @@ impl Search {
                 return Err(bad("it is blank"));
             }
             for part in tokens.split(|token| word(token, "and")).filter(|part| !part.is_empty()) {
-                search.clauses.push(clause(scope, part)?);
+                search.clauses.push(clause(scope, generation, part)?);
             }
         }
         for item in order {
@@ -217,6 +220,9 @@ impl Search {
                     (Some(Cell::Text(a)), Some(Cell::Text(b))) => a.cmp(b),
                     (Some(Cell::Int(a)), Some(Cell::Int(b))) => a.cmp(b),
                     (Some(Cell::Float(a)), Some(Cell::Float(b))) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
+                    (Some(Cell::Numbers(a)), Some(Cell::Numbers(b))) => {
+                        a.last().partial_cmp(&b.last()).unwrap_or(Ordering::Equal)
+                    }
                     _ => Ordering::Equal,
                 };
                 if *descending { ordering.reverse() } else { ordering }
@@ -241,7 +247,9 @@ fn resolve(scope: Scope, name: &str) -> Handled<(&'static str, String)> {
         (Scope::LoggedModels, "tag") => "",
         (_, "tag" | "tags") => "tag",
         (Scope::Runs, "dataset" | "datasets") => "dataset",
-        (_, "attribute" | "attributes" | "attr") | (Scope::Runs, "run") => "attribute",
+        (Scope::Runs, "attribute" | "attributes" | "attr" | "run")
+        | (Scope::LoggedModels, "attribute" | "attributes")
+        | (_, "attribute") => "attribute",
         _ => "",
     };
     if entity.is_empty() || key.is_empty() {
@@ -321,12 +329,13 @@ fn takes_in(scope: Scope, entity: &str, key: &str) -> bool {
         (Scope::Runs, "attribute", "run_id")
             | (Scope::Runs, "dataset", _)
             | (Scope::Experiments, "attribute", "experiment_id")
-            | (Scope::Models | Scope::LoggedModels, "attribute", "name")
+            | (Scope::Models, "attribute", "name")
+            | (Scope::LoggedModels, "attribute" | "param" | "tag", _)
             | (Scope::Versions, "attribute", "name" | "run_id")
     )
 }
 
-fn clause(scope: Scope, part: &[Token]) -> Handled<Clause> {
+fn clause(scope: Scope, generation: Generation, part: &[Token]) -> Handled<Clause> {
     let (Some(Token::Name(name)), rest) = (part.first(), part.get(1..).unwrap_or_default()) else {
         return Err(bad(&format!("{part:?}")));
     };
@@ -366,10 +375,11 @@ fn clause(scope: Scope, part: &[Token]) -> Handled<Clause> {
         (scope, entity),
         (Scope::Runs, "param" | "tag") | (Scope::Experiments, "tag")
     );
-    if matches!(scope, Scope::Models | Scope::Versions)
-        && entity == "tag"
-        && matches!(operator.as_str(), "IS NULL" | "IS NOT NULL")
-    {
+    let null = matches!(operator.as_str(), "IS NULL" | "IS NOT NULL");
+    if null && !generation.is_3() {
+        return Err(bad(name));
+    }
+    if matches!(scope, Scope::Models | Scope::Versions) && null {
         return Err(Refusal::Page(500));
     }
     // The life cycle's number is the only attribute of logged models that is compared as a number by its text.
@@ -439,6 +449,7 @@ impl Clause {
             Some(Cell::Text(value)) => self.text(&value),
             #[expect(clippy::cast_precision_loss, reason = "a filter's number is a double as well")]
             Some(Cell::Int(value)) => self.number(value as f64),
+            Some(Cell::Numbers(values)) => values.iter().any(|value| self.number(*value)),
             Some(Cell::Float(value)) if value.is_nan() => self.operator == "!=",
             Some(Cell::Float(value)) => self.number(value),
         }
@@ -534,7 +545,7 @@ mod tests {
             "attributes.start_time >= 7",
             "params.none IS NULL",
         ] {
-            assert!(Search::new(Scope::Runs, good, &[]).unwrap().accepts(cells), "{good}");
+            assert!(Search::new(Scope::Runs, Generation::Three, good, &[]).unwrap().accepts(cells), "{good}");
         }
         for no in [
             "metrics.none != 1",
@@ -542,7 +553,7 @@ mod tests {
             "params.a.b = 'X y'",
             "run_id NOT IN ('r1')",
         ] {
-            assert!(!Search::new(Scope::Runs, no, &[]).unwrap().accepts(cells), "{no}");
+            assert!(!Search::new(Scope::Runs, Generation::Three, no, &[]).unwrap().accepts(cells), "{no}");
         }
     }
 
@@ -561,7 +572,7 @@ mod tests {
             "params.a = 'x",
             "metrics.loss",
         ] {
-            assert!(Search::new(Scope::Runs, bad, &[]).is_err(), "{bad}");
+            assert!(Search::new(Scope::Runs, Generation::Three, bad, &[]).is_err(), "{bad}");
         }
     }
 }

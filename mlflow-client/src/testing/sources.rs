@@ -31,6 +31,9 @@ pub(super) fn resolve(state: &State, source: &str, run: &str, model_id: &str) ->
     if decoded.split(['/', '\\']).any(|part| part == "..") {
         return Err(refuse());
     }
+    if !state.is_3() && matches!(source.split(':').next(), Some("runs" | "mlflow-artifacts" | "http" | "https")) {
+        return Ok(plain(run));
+    }
     let inside = |root: &str| {
         let rest = source.strip_prefix(root);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -46,8 +49,7 @@ pub(super) fn resolve(state: &State, source: &str, run: &str, model_id: &str) ->
                 return Err(refuse());
             }
             // The run need not exist: only the text of the source is looked at.
-            let storage = state
-                .runs
+            let storage = state.space.runs
                 .get(run)
                 .map_or_else(|| source.to_owned(), |run| format!("{}/{path}", run.uri));
             Ok(Source { storage, ..plain(run) })
@@ -56,7 +58,7 @@ pub(super) fn resolve(state: &State, source: &str, run: &str, model_id: &str) ->
         "models" => of_model(state, source, run, model_id),
         "mlflow-artifacts" | "file" | "" => {
             if !model_id.is_empty() {
-                let model = state.logged_models.get(model_id);
+                let model = state.space.logged_models.get(model_id);
                 let model =
                     model.ok_or_else(|| Refusal::missing(format!("Logged model with ID '{model_id}' not found.")))?;
                 return if inside(&model.uri) {
@@ -68,8 +70,7 @@ pub(super) fn resolve(state: &State, source: &str, run: &str, model_id: &str) ->
             if run.is_empty() {
                 return Err(refuse());
             }
-            let known = state
-                .runs
+            let known = state.space.runs
                 .get(run)
                 .ok_or_else(|| Refusal::missing(format!("Run with id={run} not found")))?;
             if inside(&known.uri) {
@@ -95,7 +96,7 @@ fn of_model(state: &State, source: &str, run: &str, model_id: &str) -> Handled<S
         if model_id != rest {
             return Err(refuse());
         }
-        let model = state.logged_models.get(rest);
+        let model = state.space.logged_models.get(rest);
         let model = model.ok_or_else(|| Refusal::missing(format!("Logged model with ID '{rest}' not found.")))?;
         let run = if run.is_empty() { &model.run } else { run };
         return Ok(Source {
@@ -105,12 +106,12 @@ fn of_model(state: &State, source: &str, run: &str, model_id: &str) -> Handled<S
     }
     let missing = || Refusal::missing(format!("Model version of '{source}' not found"));
     let (name, version) = if let Some((name, alias)) = rest.split_once('@') {
-        let model = state.models.get(name).ok_or_else(missing)?;
+        let model = state.space.models.get(name).ok_or_else(missing)?;
         let not_set = || Refusal::invalid(format!("Registered model alias {alias} not found."));
         (name, *model.aliases.get(alias).ok_or_else(not_set)?)
     } else {
         let (name, version) = rest.split_once('/').ok_or_else(refuse)?;
-        let model = state.models.get(name).ok_or_else(missing)?;
+        let model = state.space.models.get(name).ok_or_else(missing)?;
         let newest = model.versions.keys().next_back().copied();
         let number = if version.eq_ignore_ascii_case("latest") {
             newest
@@ -119,8 +120,7 @@ fn of_model(state: &State, source: &str, run: &str, model_id: &str) -> Handled<S
         };
         (name, number.ok_or_else(missing)?)
     };
-    let target = state
-        .models
+    let target = state.space.models
         .get(name)
         .and_then(|model| model.versions.get(&version))
         .ok_or_else(missing)?;
