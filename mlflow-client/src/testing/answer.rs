@@ -19,6 +19,8 @@ pub(super) enum Refusal {
         status: u16,
         message: String,
     },
+    /// An attribute that logged models are not ordered by.
+    UnknownAttribute(String),
     /// A page of the web framework, as for unknown routes.
     Page(u16),
     /// Plain text.
@@ -149,6 +151,7 @@ impl Refusal {
             | Self::Text(status, _)
             | Self::Sentence(status, _)
             | Self::Detail(status, _) => *status,
+            Self::UnknownAttribute(_) => 400,
         }
     }
 
@@ -156,10 +159,17 @@ impl Refusal {
     pub(super) fn response(&self, generation: Generation) -> ResponseTemplate {
         let template = ResponseTemplate::new(self.status());
         match self {
+            Self::UnknownAttribute(message) => {
+                let body = json!({
+                    "error_code": "INVALID_PARAMETER_VALUE", "message": message, "sqlstate": "KAM04",
+                    "error_class": "ATTRIBUTE_NOT_FOUND",
+                });
+                template.set_body_raw(body.to_string(), "application/json")
+            }
             Self::Coded { code, message, .. } => {
                 let mut body = json!({"error_code": code, "message": message});
                 if generation.is_3() && *code != "NOT_IMPLEMENTED" {
-                    put(&mut body, "sqlstate", Some("KAM00".into()));
+                    put(&mut body, "sqlstate", Some(sqlstate(code).into()));
                     put(&mut body, "error_class", Some(class(code).into()));
                 }
                 template.set_body_raw(body.to_string(), "application/json")
@@ -179,6 +189,14 @@ impl Refusal {
             Self::Sentence(_, text) => template.set_body_raw(text.clone(), "text/html; charset=utf-8"),
             Self::Detail(_, text) => template.set_body_raw(json!({"detail": text}).to_string(), "application/json"),
         }
+    }
+}
+
+/// The state that goes with a code.
+fn sqlstate(code: &'static str) -> &'static str {
+    match code {
+        "INTERNAL_ERROR" | "INVALID_STATE" => "XXM00",
+        _ => "KAM00",
     }
 }
 

@@ -8,7 +8,7 @@ use super::names;
 use super::page;
 use super::schema::Field;
 use super::search::{Cell, Scope, Search};
-use super::state::{Experiment, State, now, stage};
+use super::state::{Experiment, Generation, State, now, stage};
 
 /// Which life cycle stages a search covers.
 pub(super) const VIEWS: &[(&str, i64)] = &[("ACTIVE_ONLY", 1), ("DELETED_ONLY", 2), ("ALL", 3)];
@@ -65,11 +65,17 @@ pub(super) fn active<'a>(state: &'a mut State, id: &str) -> Handled<&'a mut Expe
     Ok(experiment)
 }
 
-fn check_location(location: &str) -> Handled<()> {
+fn check_location(generation: Generation, location: &str) -> Handled<()> {
     names::length("artifact_location", location, 2048)?;
+    if location.contains('#') {
+        return Err(Refusal::invalid(format!("Invalid 'artifact_location': {location}")));
+    }
+    if !generation.is_3() {
+        return Ok(());
+    }
     let scheme = location.split_once(':').map_or("", |(scheme, _)| scheme);
     let hosted = matches!(scheme, "http" | "https" | "hdfs") || location.starts_with("mlflow-artifacts://");
-    if scheme == "runs" || hosted || location.contains(['?', '#']) {
+    if scheme == "runs" || hosted {
         return Err(Refusal::invalid(format!("Invalid 'artifact_location': {location}")));
     }
     Ok(())
@@ -78,12 +84,18 @@ fn check_location(location: &str) -> Handled<()> {
 pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     let name = request.text("name");
     let location = request.text("artifact_location");
-    check_location(location)?;
+    check_location(state.generation, location)?;
     names::length("name", name, 500)?;
-    let mut tags = Vec::new();
+    let mut tags: Vec<(String, String)> = Vec::new();
     for (key, value) in request.pairs("tags") {
-        names::experiment_tag(&key, &value)?;
-        set_pair(&mut tags, &key, &value);
+        if state.is_3() {
+            names::experiment_tag(&key, &value)?;
+        }
+        // The database's complaint is taken for that about the name.
+        if tags.iter().any(|(known, _)| *known == key) {
+            return Err(Refusal::exists(format!("Experiment(name={name}) already exists.")));
+        }
+        tags.push((key, value));
     }
     if state.space.experiments.values().any(|experiment| experiment.name == name) {
         return Err(Refusal::exists(format!(
@@ -120,11 +132,12 @@ pub(super) fn update(state: &mut State, request: &Json) -> Handled {
         .values()
         .find(|experiment| experiment.name == name)
         .map(|experiment| experiment.id);
+    let modern = state.is_3();
     let experiment = state.experiment(request.text("experiment_id"))?;
     if experiment.deleted {
         return Err(Refusal::state("Cannot rename a non-active experiment."));
     }
-    if name.chars().count() > 500 {
+    if modern && name.chars().count() > 500 {
         return Err(Refusal::invalid("'name' exceeds the maximum length of 500 characters"));
     }
     if taken.is_some_and(|id| id != experiment.id) {

@@ -1,7 +1,5 @@
 //! Histories of metrics: in full, and thinned out for charts.
 
-use std::collections::BTreeMap;
-
 use super::answer::{Handled, Refusal};
 use super::json::Json;
 use super::page;
@@ -29,7 +27,8 @@ pub(super) const BULK: &[Field] = &[
 const MOST: usize = 2500;
 
 pub(super) fn history(state: &mut State, request: &Json) -> Handled {
-    let max = match request.int("max_results") {
+    let paged = state.is_3();
+    let max = match request.int("max_results").filter(|_| paged) {
         Some(count) => page::limit("max_results", count, usize::MAX)?,
         None => usize::MAX,
     };
@@ -41,9 +40,10 @@ pub(super) fn history(state: &mut State, request: &Json) -> Handled {
     points.sort_by(|a, b| {
         (a.timestamp, a.step)
             .cmp(&(b.timestamp, b.step))
-            .then_with(|| a.rank().total_cmp(&b.rank()))
+            .then_with(|| a.compare_value(b))
     });
-    let (items, next) = page::slice(points, max, request.text("page_token"))?;
+    let token = if paged { request.text("page_token") } else { "" };
+    let (items, next) = page::slice(points, max, token)?;
     Ok(page::answer(
         "metrics",
         items.iter().map(|point| point.json(key)).collect(),
@@ -54,6 +54,9 @@ pub(super) fn history(state: &mut State, request: &Json) -> Handled {
 /// Points of several runs; of many, evenly chosen steps with the first and the last.
 pub(super) fn bulk(state: &mut State, request: &Json) -> Handled {
     let runs = request.texts("run_ids");
+    if runs.len() > 100 && !state.is_3() {
+        return Err(Refusal::Page(400));
+    }
     if runs.len() > 100 {
         return Err(Refusal::invalid(
             "GetMetricHistoryBulkInterval request must specify at most 100 run_ids.",
@@ -76,36 +79,56 @@ pub(super) fn bulk(state: &mut State, request: &Json) -> Handled {
         }
     };
     let key = request.text("metric_key");
-    let mut by_run: BTreeMap<&str, Vec<Point>> = BTreeMap::new();
+    let mut by_run: Vec<(&str, Vec<Point>)> = Vec::new();
     for id in &runs {
         if let Some(run) = state.space.runs.get(id) {
             let within = |point: &&Point| steps.is_none_or(|(first, last)| (first..=last).contains(&point.step));
-            by_run.insert(id, run.points(key).iter().filter(within).copied().collect());
+            let mut points: Vec<Point> = run.points(key).iter().filter(within).copied().collect();
+            points.sort_by(|a, b| {
+                (a.step, a.timestamp)
+                    .cmp(&(b.step, b.timestamp))
+                    .then_with(|| a.compare_value(b))
+            });
+            by_run.push((id, points));
         }
     }
-    let mut all: Vec<i64> = by_run.values().flatten().map(|point| point.step).collect();
-    all.sort_unstable();
-    all.dedup();
-    let chosen = sampled(&all, most);
+    if !state.is_3() {
+        thin_out_steps(&mut by_run, most);
+    }
     let mut found = Vec::new();
-    for id in &runs {
-        let Some(mut points) = by_run.remove(id.as_str()) else {
-            continue;
-        };
-        points.retain(|point| chosen.binary_search(&point.step).is_ok());
-        points.sort_by(|a, b| {
-            (a.step, a.timestamp)
-                .cmp(&(b.step, b.timestamp))
-                .then_with(|| a.rank().total_cmp(&b.rank()))
-        });
-        points.truncate(MOST);
+    for (id, points) in by_run {
+        let points = if state.is_3() { thinned_out(&points, most) } else { points };
         found.extend(points.iter().map(|point| {
             let mut value = point.json(key);
-            super::answer::put(&mut value, "run_id", Some(id.as_str().into()));
+            super::answer::put(&mut value, "run_id", Some(id.into()));
             value
         }));
     }
     Ok(page::answer("metrics", found, None))
+}
+
+/// The first of each of so many equal parts, with the last point of all in place of the last of these.
+fn thinned_out(points: &[Point], most: usize) -> Vec<Point> {
+    if points.len() <= most {
+        return points.to_vec();
+    }
+    let (size, longer) = (points.len() / most, points.len() % most);
+    let start = |part: usize| part * size + part.min(longer);
+    let mut chosen: Vec<Point> = (0..most - 1).filter_map(|part| points.get(start(part))).copied().collect();
+    chosen.extend(points.last());
+    chosen
+}
+
+/// What version 2 does: it chooses among the steps of all runs.
+fn thin_out_steps(by_run: &mut [(&str, Vec<Point>)], most: usize) {
+    let mut all: Vec<i64> = by_run.iter().flat_map(|(_, points)| points).map(|point| point.step).collect();
+    all.sort_unstable();
+    all.dedup();
+    let chosen = sampled(&all, most);
+    for (_, points) in by_run {
+        points.retain(|point| chosen.binary_search(&point.step).is_ok());
+        points.truncate(MOST);
+    }
 }
 
 /// Evenly chosen steps, with the first and the last.

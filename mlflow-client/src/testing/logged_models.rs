@@ -67,13 +67,7 @@ fn document(model: &LoggedModel) -> Value {
     put_list(&mut info, "tags", pair_list(&model.tags));
     let mut data = empty();
     put_list(&mut data, "params", pair_list(&model.params));
-    let latest = latest(model);
-    put_list(&mut data, "metrics", latest.into_iter().map(|point| metric(model, point)).collect());
-    let registrations = model
-        .registrations
-        .iter()
-        .map(|(name, version)| json!({"name": name, "version": version.to_string()}));
-    put_list(&mut info, "registrations", registrations.collect());
+    put_list(&mut data, "metrics", model.metrics.iter().map(|point| metric(model, point)).collect());
     json!({"info": info, "data": data})
 }
 
@@ -123,8 +117,12 @@ fn answer(model: &LoggedModel) -> Value {
 }
 
 fn find<'a>(state: &'a mut State, id: &str) -> Handled<&'a mut LoggedModel> {
-    let missing = || Refusal::missing(format!("Logged model with ID '{id}' not found."));
-    state.space.logged_models.get_mut(id).ok_or_else(missing)
+    let found = state.space.logged_models.get_mut(id).filter(|model| !model.deleted);
+    found.ok_or_else(|| missing(id))
+}
+
+fn missing(id: &str) -> Refusal {
+    Refusal::missing(format!("Logged model with ID '{id}' not found."))
 }
 
 pub(super) fn create(state: &mut State, request: &Json) -> Handled {
@@ -150,7 +148,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         tags: request.pairs("tags"),
         params: request.pairs("params"),
         metrics: Vec::new(),
-        registrations: Vec::new(),
+        deleted: false,
         id: id.clone(),
     };
     let answer = answer(&model);
@@ -163,7 +161,9 @@ pub(super) fn get(state: &mut State, id: &str) -> Handled {
 }
 
 pub(super) fn finalize(state: &mut State, request: &Json) -> Handled {
-    let model = find(state, request.text("model_id"))?;
+    // Deleted ones are changed as well.
+    let id = request.text("model_id");
+    let model = state.space.logged_models.get_mut(id).ok_or_else(|| missing(id))?;
     request
         .given("status")
         .unwrap_or("LOGGED_MODEL_STATUS_UNSPECIFIED")
@@ -172,10 +172,11 @@ pub(super) fn finalize(state: &mut State, request: &Json) -> Handled {
     Ok(answer(model))
 }
 
-/// Deletes a model; one that is not there is as good as deleted.
-pub(super) fn delete(state: &mut State, id: &str) -> Value {
-    state.space.logged_models.remove(id);
-    empty()
+/// Deletes a model, again if need be.
+pub(super) fn delete(state: &mut State, id: &str) -> Handled {
+    let model = state.space.logged_models.get_mut(id).ok_or_else(|| missing(id))?;
+    model.deleted = true;
+    Ok(empty())
 }
 
 pub(super) fn set_tags(state: &mut State, id: &str, request: &Json) -> Handled {
@@ -187,12 +188,15 @@ pub(super) fn set_tags(state: &mut State, id: &str, request: &Json) -> Handled {
 }
 
 pub(super) fn log_params(state: &mut State, request: &Json) -> Handled {
-    let model = find(state, request.text("model_id"))?;
+    let Ok(model) = find(state, request.text("model_id")) else {
+        return Err(Refusal::database("FOREIGN KEY constraint failed"));
+    };
     let params = request.pairs("params");
-    if params
-        .iter()
-        .any(|(key, _)| model.params.iter().any(|(known, _)| known == key))
-    {
+    let twice = |(at, (key, _)): (usize, &(String, String))| {
+        let before = params.iter().take(at);
+        model.params.iter().chain(before).any(|(known, _)| known == key)
+    };
+    if params.iter().enumerate().any(twice) {
         return Err(Refusal::database(
             "UNIQUE constraint failed: logged_model_params.model_id, logged_model_params.param_key",
         ));
@@ -242,7 +246,8 @@ fn cell(model: &LoggedModel, datasets: &[(String, String)], entity: &str, key: &
                     let known = STATUS.iter().find(|(name, _)| *name == model.status);
                     Cell::Int(known.map_or(0, |(_, number)| *number))
                 }
-                "creation_timestamp" => Cell::Int(model.created),
+                "experiment_id" => Cell::Text(model.experiment.to_string()),
+                "creation_timestamp" | "creation_time" | "creation_timestamp_ms" => Cell::Int(model.created),
                 _ => Cell::Int(model.updated),
             });
         }
@@ -274,8 +279,32 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let orders: Vec<_> = request.list("order_by").iter().map(dataset).collect();
     let ordered: Vec<_> = orders.into_iter().find(|(name, _)| !name.is_empty()).into_iter().collect();
     let experiments = request.texts("experiment_ids");
+    if let Some(id) = experiments.iter().find(|id| id.parse::<i64>().is_err()) {
+        return Err(Refusal::invalid(format!(
+            "Invalid experiment ID '{id}'. Experiment ID must be a valid integer."
+        )));
+    }
+    // Tokens hold what they were made for.
+    let bound = format!(
+        "{experiments:?} {:?} {:?} {order:?}",
+        request.text("filter"),
+        request.list("datasets")
+    );
+    let token = match request.text("page_token") {
+        "" => String::new(),
+        token => match page::unbind(token) {
+            None => return Err(Refusal::Page(500)),
+            Some((token, of)) if of == bound => token,
+            Some(_) => {
+                return Err(Refusal::invalid(
+                    "Filter string, order by or experiments in the page token do not match the requested ones.",
+                ));
+            }
+        },
+    };
     let mut found: Vec<&LoggedModel> = state.space.logged_models
         .values()
+        .filter(|model| !model.deleted)
         .filter(|model| experiments.contains(&model.experiment.to_string()))
         .filter(|model| search.accepts(|entity, key| cell(model, &datasets, entity, key)))
         .collect();
@@ -285,6 +314,7 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
             .then_with(|| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)))
     });
     let max = request.int("max_results").filter(|count| *count != 0).unwrap_or(100);
-    let (items, next) = page::any_slice(found, max, request.text("page_token"))?;
+    let (items, next) = page::any_slice(found, max, &token)?;
+    let next = next.map(|token| page::bind(&token, &bound));
     Ok(page::answer("models", items.into_iter().map(document).collect(), next))
 }

@@ -48,27 +48,63 @@ pub(super) fn point(request: &Json, path: &str) -> Handled<(String, Point)> {
 pub(super) fn log(state: &mut State, request: &Json) -> Handled {
     let (key, point) = point(request, "")?;
     let id = id_of(request).to_owned();
-    state.active_run(&id)?.log(&key, point);
-    about_model(state, &id, request, point);
+    store(state, &id, &key, point)?;
+    about_models(state, &id, &[(request, point)])?;
     Ok(empty())
 }
 
-/// Notes a point at the logged model that it is about.
-pub(super) fn about_model(state: &mut State, run: &str, request: &Json, point: Point) {
-    if !state.is_3() {
-        return;
+/// Keeps a point; in version 2 a second NaN is a database error.
+pub(super) fn store(state: &mut State, run: &str, key: &str, point: Point) -> Handled<()> {
+    let modern = state.is_3();
+    let run = state.active_run(run)?;
+    if !modern && point.value.is_nan() && run.points(key).iter().any(|known| known.same(&point)) {
+        return Err(Refusal::database(
+            "UNIQUE constraint failed: metrics.key, metrics.timestamp, metrics.step, metrics.run_uuid, metrics.value, metrics.is_nan",
+        ));
     }
-    let Some(model) = state.space.logged_models.get_mut(request.text("model_id")) else {
-        return;
-    };
-    let dataset = match (request.text("dataset_name"), request.text("dataset_digest")) {
-        ("", _) | (_, "") => None,
-        (name, digest) => Some((name.to_owned(), digest.to_owned())),
-    };
-    model.metrics.push(ModelPoint {
-        key: request.text("key").to_owned(),
-        point,
-        dataset,
-        run: run.to_owned(),
-    });
+    run.log(key, point);
+    Ok(())
+}
+
+/// Notes points at the logged models that they are about: all or none. The points of the run stay in any case.
+pub(super) fn about_models(state: &mut State, run: &str, points: &[(&Json, Point)]) -> Handled<()> {
+    if !state.is_3() {
+        return Ok(());
+    }
+    let mut fresh: Vec<(String, ModelPoint)> = Vec::new();
+    for (request, point) in points {
+        let id = request.text("model_id");
+        if id.is_empty() {
+            continue;
+        }
+        let model = state.space.logged_models.get(id);
+        let model = model.ok_or_else(|| Refusal::database("FOREIGN KEY constraint failed"))?;
+        let new = ModelPoint {
+            key: request.text("key").to_owned(),
+            point: *point,
+            dataset: match (request.text("dataset_name"), request.text("dataset_digest")) {
+                ("", _) | (_, "") => None,
+                (name, digest) => Some((name.to_owned(), digest.to_owned())),
+            },
+            run: run.to_owned(),
+        };
+        let before = fresh.iter().filter(|(known, _)| known == id).map(|(_, point)| point);
+        let place = |point: &ModelPoint| (point.key.clone(), point.run.clone(), point.point.timestamp, point.point.step);
+        match model.metrics.iter().chain(before).find(|known| place(known) == place(&new)) {
+            None => fresh.push((id.to_owned(), new)),
+            Some(known) if known.point.same(&new.point) && known.dataset == new.dataset => {}
+            Some(_) => {
+                return Err(Refusal::database(
+                    "UNIQUE constraint failed: logged_model_metrics.model_id, logged_model_metrics.metric_name, \
+                     logged_model_metrics.metric_timestamp_ms, logged_model_metrics.metric_step, logged_model_metrics.run_id",
+                ));
+            }
+        }
+    }
+    for (id, point) in fresh {
+        if let Some(model) = state.space.logged_models.get_mut(&id) {
+            model.metrics.push(point);
+        }
+    }
+    Ok(())
 }

@@ -76,11 +76,6 @@ pub(super) fn document(model: &Model, version: &Version, with_aliases: bool) -> 
         version.description.as_ref().map(|text| json!(text)),
     );
     put_list(&mut value, "tags", pair_list(&version.tags));
-    put(
-        &mut value,
-        "model_id",
-        (!version.model_id.is_empty()).then(|| json!(version.model_id)),
-    );
     if with_aliases {
         let aliases = model.aliases.iter().filter(|(_, number)| **number == version.number);
         put_list(&mut value, "aliases", aliases.map(|(alias, _)| json!(alias)).collect());
@@ -123,7 +118,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         .iter()
         .any(|(key, value)| key == PROMPT && value.eq_ignore_ascii_case("true"));
     let resolved = if prompt {
-        if source != "prompt-template" && !source.starts_with("prompt-template") {
+        if state.is_3() && source != "prompt-template" && !source.starts_with("prompt-template") {
             return Err(sources::refuse(source));
         }
         Source {
@@ -134,7 +129,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     } else {
         sources::resolve(state, source, request.text("run_id"), &model_id)?
     };
-    names::model(name)?;
+    names::model_of(state.generation, name)?;
     for (key, value) in &tags {
         names::registry_tag(key, value)?;
     }
@@ -142,7 +137,11 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     for (key, value) in tags.drain(..) {
         set_pair(&mut unique, &key, &value);
     }
-    let unknown_model = !model_id.is_empty() && !state.space.logged_models.contains_key(&model_id);
+    if !model_id.is_empty() && !state.space.logged_models.contains_key(&model_id) {
+        return Err(Refusal::missing(format!(
+            "Logged model with ID '{model_id}' not found."
+        )));
+    }
     let model = model(state, name)?;
     model.last += 1;
     let now = now();
@@ -156,22 +155,11 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         storage: resolved.storage,
         run: resolved.run,
         link: request.text("run_link").to_owned(),
-        model_id: model_id.clone(),
         tags: unique,
     };
     model.updated = now;
     let answer = json!({"model_version": document(model, &version, true)});
     model.versions.insert(version.number, version);
-    // The version stays, as on the server.
-    let number = model.last;
-    if let Some(logged) = state.space.logged_models.get_mut(&model_id) {
-        logged.registrations.push((name.to_owned(), number));
-    }
-    if unknown_model {
-        return Err(Refusal::missing(format!(
-            "Logged model with ID '{model_id}' not found."
-        )));
-    }
     Ok(answer)
 }
 
@@ -216,9 +204,12 @@ pub(super) fn transition(state: &mut State, request: &Json) -> Handled {
 
 pub(super) fn delete(state: &mut State, request: &Json) -> Handled {
     let number = number(request.text("version"))?;
+    let modern = state.is_3();
     let model = find(state, request)?;
     model.versions.remove(&number);
-    model.aliases.retain(|_, version| *version != number);
+    if modern {
+        model.aliases.retain(|_, version| *version != number);
+    }
     model.updated = now();
     Ok(empty())
 }

@@ -65,7 +65,7 @@ pub(super) fn model<'a>(state: &'a mut State, name: &str) -> Handled<&'a mut Mod
 
 pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     let name = request.text("name");
-    names::model(name)?;
+    names::model_of(state.generation, name)?;
     let mut tags = Vec::new();
     for (key, value) in request.pairs("tags") {
         names::registry_tag(&key, &value)?;
@@ -94,7 +94,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
 
 pub(super) fn get(state: &mut State, request: &Json) -> Handled {
     let name = request.text("name");
-    names::model(name)?;
+    names::model_of(state.generation, name)?;
     Ok(json!({"registered_model": document(model(state, name)?)}))
 }
 
@@ -108,7 +108,7 @@ pub(super) fn update(state: &mut State, request: &Json) -> Handled {
 
 pub(super) fn rename(state: &mut State, request: &Json) -> Handled {
     let (name, new) = (request.text("name"), request.text("new_name"));
-    names::model(new)?;
+    names::model_of(state.generation, new)?;
     drop(model(state, name)?.name.clone());
     if new != name && state.space.models.contains_key(new) {
         return Err(Refusal::exists(format!(
@@ -188,8 +188,15 @@ pub(super) fn delete_alias(state: &mut State, request: &Json) -> Handled {
 
 pub(super) fn by_alias(state: &mut State, request: &Json) -> Handled {
     let alias = request.text("alias");
-    names::alias(alias)?;
     let generation = state.generation;
+    if generation.is_3() && alias.eq_ignore_ascii_case("latest") {
+        let name = request.text("name");
+        let model = model(state, name)?;
+        let newest = model.versions.values().next_back();
+        let newest = newest.ok_or_else(|| Refusal::missing(format!("Latest version not found for model {name}.")))?;
+        return Ok(json!({"model_version": model_versions::document(model, newest, true)}));
+    }
+    names::alias(alias)?;
     let model = model(state, request.text("name")).map_err(|refusal| {
         if generation.is_3() {
             refusal
@@ -197,8 +204,12 @@ pub(super) fn by_alias(state: &mut State, request: &Json) -> Handled {
             Refusal::invalid(format!("Registered model alias {alias} not found."))
         }
     })?;
-    let version = model.aliases.get(alias).and_then(|number| model.versions.get(number));
-    let version = version.ok_or_else(|| Refusal::invalid(format!("Registered model alias {alias} not found.")))?;
+    let number = model.aliases.get(alias);
+    let number = number.ok_or_else(|| Refusal::invalid(format!("Registered model alias {alias} not found.")))?;
+    // In version 2 an alias outlives its version.
+    let version = model.versions.get(number).ok_or_else(|| {
+        Refusal::missing(format!("Model Version (name={}, version={number}) not found", model.name))
+    })?;
     Ok(json!({"model_version": model_versions::document(model, version, true)}))
 }
 

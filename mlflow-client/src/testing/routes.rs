@@ -212,6 +212,8 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
         }
     };
     access::check(state, request)?;
+    let workspace = request.headers.get("x-mlflow-workspace").and_then(|value| value.to_str().ok());
+    workspaces::enter(state, workspace)?;
     match path {
         "/health" => return read_only(Answer::new(200).body("OK", "text/plain; charset=utf-8")),
         "/version" => {
@@ -222,8 +224,6 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
     if let Some(rest) = path.strip_prefix(multipart::STORE) {
         return multipart::object_store(state, method, rest, &request.body, range(request));
     }
-    let workspace = request.headers.get("x-mlflow-workspace").and_then(|value| value.to_str().ok());
-    workspaces::enter(state, workspace)?;
     if let "/get-artifact" | "/model-versions/get-artifact" = path {
         return file(state, request, path);
     }
@@ -231,8 +231,8 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
         if method != "POST" {
             return Err(Refusal::Page(405));
         }
-        let fields = experiments::DATASETS;
-        return experiments::search_datasets(state, &schema::read(&raw(request, fields)?, fields)?)
+        let (fields, generation) = (experiments::DATASETS, state.generation);
+        return experiments::search_datasets(state, &schema::read(&raw(request, fields)?, fields, generation)?)
             .map(|answer| document(&answer));
     }
     let newest = path
@@ -245,7 +245,11 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
         .strip_prefix("/ajax-api/2.0/mlflow/logged-models/")
         .and_then(|rest| rest.strip_suffix("/artifacts/files"));
     if let Some(id) = logged.filter(|_| state.is_3() && method == "GET") {
-        let wanted = parameter(request, "artifact_file_path").ok_or_else(|| Refusal::required("artifact_file_path"))?;
+        let wanted = parameter(request, "artifact_file_path").ok_or_else(|| Refusal::Coded {
+            code: "BAD_REQUEST",
+            status: 400,
+            message: "Request must include the artifact_file_path query parameter.".to_owned(),
+        })?;
         return logged_models::file(state, id, &wanted, range(request));
     }
     let api = path
@@ -273,7 +277,8 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
         .iter()
         .find(|Route(methods, route, ..)| *route == name && methods.contains(&method))
     else {
-        if ROUTES.iter().any(|Route(_, route, ..)| *route == name) {
+        let other_id = name == "logged-models/search" && matches!(method, "GET" | "DELETE" | "PATCH");
+        if !other_id && ROUTES.iter().any(|Route(_, route, ..)| *route == name) {
             return Err(Refusal::Page(405));
         }
         return by_id(state, request, name);
@@ -283,7 +288,11 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
 
 /// Reads a request's JSON into a message and handles it.
 fn call(state: &mut State, name: &str, fields: &[Field], handler: Handler, raw: &Json) -> Handled {
-    let message = schema::read(raw, fields)?;
+    let message = schema::read(raw, fields, state.generation)?;
+    // The check of the range meets nothing.
+    if name == "runs/search" && raw.get("max_results") == Some(&Json::Null) {
+        return Err(Refusal::Page(500));
+    }
     if name == "runs/log-batch" {
         // The parts of a batch are looked at once more in the body itself.
         batch::check(raw)?;
@@ -317,7 +326,8 @@ fn version_3(state: &mut State, request: &Request, name: &str) -> Handled<Answer
         })));
     }
     let rest = name.strip_prefix("workspaces").ok_or(Refusal::Page(404))?;
-    let message = |fields| schema::read(&raw(request, fields)?, fields);
+    let generation = state.generation;
+    let message = |fields| schema::read(&raw(request, fields)?, fields, generation);
     match (method, rest.strip_prefix('/')) {
         (_, None) if !rest.is_empty() => Err(Refusal::Page(404)),
         (_, Some(name)) if name.is_empty() || name.contains('/') => Err(Refusal::Page(404)),
@@ -361,7 +371,8 @@ fn by_id(state: &mut State, request: &Request, name: &str) -> Handled<Answer> {
 
 fn webhook(state: &mut State, request: &Request, name: &str) -> Handled<Answer> {
     let parts: Vec<&str> = name.split('/').skip(1).collect();
-    let message = |fields| schema::read(&raw(request, fields)?, fields);
+    let generation = state.generation;
+    let message = |fields| schema::read(&raw(request, fields)?, fields, generation);
     let answer = match (request.method.as_str(), parts.as_slice()) {
         ("POST", []) => webhooks::create(state, &message(webhooks::CREATE)?),
         ("GET", []) => webhooks::list(state, &message(webhooks::LIST)?),
@@ -381,10 +392,11 @@ fn logged_model(state: &mut State, request: &Request, rest: &str) -> Handled<Ans
     if id.is_empty() {
         return Err(Refusal::Page(404));
     }
-    let message = |fields| schema::read(&raw(request, fields)?, fields);
+    let generation = state.generation;
+    let message = |fields| schema::read(&raw(request, fields)?, fields, generation);
     let answer = match (request.method.as_str(), rest) {
         ("GET", "") => logged_models::get(state, id),
-        ("DELETE", "") => Ok(logged_models::delete(state, id)),
+        ("DELETE", "") => logged_models::delete(state, id),
         ("PATCH", "") => logged_models::finalize(state, &message(logged_models::FINALIZE)?),
         ("PATCH", "tags") => logged_models::set_tags(state, id, &message(logged_models::TAGS)?),
         ("POST", "params") => logged_models::log_params(state, &message(logged_models::PARAMS)?),
@@ -430,7 +442,7 @@ fn raw(request: &Request, fields: &[Field]) -> Handled<Json> {
             .map(|value| value.to_str().unwrap_or_default())
         {
             None => return Err(Refusal::invalid("Bad Request. Content-Type header is missing.")),
-            Some(kind) if !kind.starts_with("application/json") => {
+            Some(kind) if kind.split(';').next().is_none_or(|kind| kind.trim() != "application/json") => {
                 return Err(Refusal::invalid(
                     "Bad Request. Content-Type must be one of ['application/json'].",
                 ));
@@ -500,7 +512,8 @@ fn proxy(state: &mut State, request: &Request, rest: &str) -> Handled<Answer> {
         if method != "POST" {
             return Err(Refusal::Page(405));
         }
-        let message = |fields| schema::read(&raw(request, fields)?, fields);
+        let generation = state.generation;
+    let message = |fields| schema::read(&raw(request, fields)?, fields, generation);
         return match action {
             "create" => multipart::create(state, &base(request), &path, &message(multipart::CREATE)?),
             "complete" => multipart::complete(state, &path, &message(multipart::COMPLETE)?),

@@ -292,12 +292,19 @@ pub(super) fn log_inputs(state: &mut State, request: &Json) -> Handled {
             let text = dataset.given(field).filter(|text| !text.is_empty());
             put(&mut value, field, text.map(Value::from));
         }
+        for (key, value) in input.pairs("tags") {
+            names::length("key", &key, 255)?;
+            names::length("value", &value, 500)?;
+        }
         let mut entry = json!({"dataset": value});
         put_list(&mut entry, "tags", pair_list(&input.pairs("tags")));
         datasets.push(entry);
     }
     if request.text("run_id").is_empty() {
         return Err(Refusal::invalid("Invalid value \"\" for parameter 'run_id' supplied."));
+    }
+    if !state.is_3() && request.list("datasets").is_empty() {
+        return Err(Refusal::required("datasets"));
     }
     let generation = state.generation;
     let run = state.active_run(request.text("run_id"))?;
@@ -328,6 +335,9 @@ pub(super) fn log_model(state: &mut State, request: &Json) -> Handled {
     let text = request.text("model_json");
     let malformed = || Refusal::invalid(format!("Malformed model info. \n {text} \n is not valid JSON"));
     let model: Value = serde_json::from_str(text).map_err(|_| malformed())?;
+    if !model.is_object() {
+        return Err(Refusal::Page(500));
+    }
     let missing: Vec<&str> = ["artifact_path", "flavors", "utc_time_created", "run_id"]
         .into_iter()
         .filter(|field| model.get(field).is_none())
@@ -347,10 +357,15 @@ pub(super) fn log_model(state: &mut State, request: &Json) -> Handled {
 
 pub(super) fn log_outputs(state: &mut State, request: &Json) -> Handled {
     let run = state.active_run(request.text("run_id"))?;
+    let mut fresh: Vec<(String, i64)> = Vec::new();
     for model in request.list("models") {
-        run.model_outputs
-            .push((model.text("model_id").to_owned(), model.int("step").unwrap_or(0)));
+        let id = model.text("model_id").to_owned();
+        if run.model_outputs.iter().chain(&fresh).any(|(known, _)| *known == id) {
+            return Err(Refusal::database("UNIQUE constraint failed: inputs.source_type, inputs.source_id, inputs.destination_type, inputs.destination_id"));
+        }
+        fresh.push((id, model.int("step").unwrap_or(0)));
     }
+    run.model_outputs.extend(fresh);
     Ok(empty())
 }
 
@@ -399,6 +414,9 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let mut experiments = Vec::new();
     for id in request.texts("experiment_ids") {
         let number = id.parse::<i64>();
+        if number.is_err() && !state.is_3() {
+            continue;
+        }
         experiments.push(number.map_err(|_| {
             Refusal::invalid(format!(
                 "Invalid experiment ID '{id}'. Experiment ID must be a valid integer."
@@ -416,7 +434,10 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
             .compare(|entity, key| (cell(a, entity, key), cell(b, entity, key)))
             .then_with(|| b.start.cmp(&a.start).then_with(|| a.id.cmp(&b.id)))
     });
-    let (items, next) = page::slice(found, max, request.text("page_token"))?;
+    let (items, mut next) = page::slice(found, max, request.text("page_token"))?;
+    if !state.is_3() && next.is_none() && items.len() == max {
+        next = Some(page::after(request.text("page_token"), max)?);
+    }
     Ok(page::answer(
         "runs",
         items.into_iter().map(|run| document(run, state.is_3())).collect(),

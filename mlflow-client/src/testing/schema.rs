@@ -2,6 +2,7 @@
 
 use super::answer::{Handled, Refusal};
 use super::json::Json;
+use super::state::Generation;
 
 /// The type of a field.
 #[derive(Debug, Clone, Copy)]
@@ -100,8 +101,8 @@ impl Field {
 struct Stop;
 
 /// Reads a request body or query into a message.
-pub(super) fn read(raw: &Json, fields: &[Field]) -> Handled<Json> {
-    for field in fields {
+pub(super) fn read(raw: &Json, fields: &[Field], generation: Generation) -> Handled<Json> {
+    for field in fields.iter().filter(|_| generation.is_3()) {
         let camel = camel(field.name);
         if camel != field.name && raw.get(field.name).is_some() && raw.get(&camel).is_some() {
             return Err(Refusal::invalid(format!(
@@ -223,7 +224,8 @@ fn scalar(value: &Json, kind: Kind) -> Result<Option<Json>, Stop> {
         (Kind::Float, Json::Float(number)) => number.is_finite().then_some(Json::Float(*number)),
         (Kind::Float, Json::Text(text)) => float_text(text).map(Json::Float),
         (Kind::Enum(names), Json::Text(text)) => return Ok(enum_name(names, text)),
-        (Kind::Enum(names), Json::Int(number)) => return Ok(enum_number(names, *number)),
+        // A number without a name is refused.
+        (Kind::Enum(names), Json::Int(number)) => enum_number(names, *number),
         _ => None,
     };
     read.map(Some).ok_or(Stop)
@@ -278,7 +280,7 @@ mod tests {
     ];
 
     fn message(text: &str) -> Handled<Json> {
-        read(&Json::parse(text).unwrap(), METRIC)
+        read(&Json::parse(text).unwrap(), METRIC, Generation::Three)
     }
 
     #[test]

@@ -56,6 +56,8 @@ struct Clause {
     key: String,
     operator: String,
     literal: Literal,
+    /// Version 2 compares NaN as it stores it.
+    nan_is_zero: bool,
 }
 
 /// A checked filter with its order.
@@ -101,7 +103,9 @@ fn tokens(text: &str) -> Handled<Vec<Token>> {
                 while let Some(c) = chars.next_if(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+')) {
                     number.push(c);
                 }
-                found.push(Token::Number(number.parse().map_err(|_| bad(&number))?));
+                // A plus sign is no part of a number.
+                let readable = number.parse().ok().filter(|_| !number.contains('+'));
+                found.push(Token::Number(readable.ok_or_else(|| bad(&number))?));
             }
             // A whole text in double quotes is a string, unless a name goes on after it.
             '"' => {
@@ -165,7 +169,7 @@ impl Search {
         }
         for item in order {
             let (entity, key, descending) = order_item(scope, item)?;
-            if search
+            if scope == Scope::Runs && search
                 .order
                 .iter()
                 .any(|(known, name, _)| *known == entity && *name == key)
@@ -252,7 +256,7 @@ fn resolve(scope: Scope, name: &str) -> Handled<(&'static str, String)> {
         | (_, "attribute") => "attribute",
         _ => "",
     };
-    if entity.is_empty() || key.is_empty() {
+    if entity.is_empty() || (key.is_empty() && entity == "attribute") {
         return Err(Refusal::invalid(format!(
             "Invalid entity type '{prefix}' in filter or order '{name}'"
         )));
@@ -290,7 +294,11 @@ fn resolve(scope: Scope, name: &str) -> Handled<(&'static str, String)> {
             "status",
             "source_run_id",
             "creation_timestamp",
+            "creation_time",
+            "creation_timestamp_ms",
             "last_updated_timestamp",
+            "last_updated_timestamp_ms",
+            "experiment_id",
         ],
         _ => return Ok((entity, key.to_owned())),
     };
@@ -317,7 +325,9 @@ fn numeric(entity: &str, key: &str) -> bool {
                     | "last_update_time"
                     | "version_number"
                     | "creation_timestamp"
+                    | "creation_timestamp_ms"
                     | "last_updated_timestamp"
+                    | "last_updated_timestamp_ms"
                     | "timestamp"
             ))
 }
@@ -339,6 +349,9 @@ fn clause(scope: Scope, generation: Generation, part: &[Token]) -> Handled<Claus
     let (Some(Token::Name(name)), rest) = (part.first(), part.get(1..).unwrap_or_default()) else {
         return Err(bad(&format!("{part:?}")));
     };
+    if scope == Scope::LoggedModels && rest.len() < 2 {
+        return Err(bad(name));
+    }
     let (entity, key) = resolve(scope, name)?;
     let (operator, rest) = match rest {
         [Token::Operator(operator), rest @ ..] => (operator.clone(), rest),
@@ -352,6 +365,8 @@ fn clause(scope: Scope, generation: Generation, part: &[Token]) -> Handled<Claus
     };
     let literal = match rest {
         [] => Literal::None,
+        // A condition without an AND before it is not looked at.
+        [Token::Text(text), Token::Name(next), Token::Operator(_), ..] if next.contains('.') => Literal::Text(text.clone()),
         [Token::Text(text)] => Literal::Text(text.clone()),
         [Token::Number(number)] => Literal::Number(*number),
         [Token::Open, items @ .., Token::Close] => {
@@ -385,16 +400,34 @@ fn clause(scope: Scope, generation: Generation, part: &[Token]) -> Handled<Claus
     // The life cycle's number is the only attribute of logged models that is compared as a number by its text.
     let status = scope == Scope::LoggedModels && entity == "attribute" && key == "status";
     let good = match (operator.as_str(), &literal) {
+        ("=" | "!=", Literal::Number(_)) if scope == Scope::LoggedModels && entity == "attribute" => true,
         ("=" | "!=", Literal::Number(_)) => number || status,
+        (">" | ">=" | "<" | "<=", Literal::Text(text)) if scope == Scope::Versions => {
+            key == "version_number" && text.parse::<i64>().is_ok()
+        }
         (">" | ">=" | "<" | "<=", Literal::Number(_)) => number,
         // Numbers of versions may be quoted.
-        ("=" | "!=", Literal::Text(text)) => !number || (key == "version_number" && text.parse::<i64>().is_ok()),
+        ("=" | "!=", Literal::Text(text)) => {
+            !number || (key == "version_number" && (text.parse::<i64>().is_ok() || !generation.is_3()))
+        }
         ("LIKE" | "ILIKE", Literal::Text(_)) => !number && key != "experiment_id",
-        ("IN" | "NOT IN", Literal::List(_)) => takes_in(scope, entity, &key),
+        ("IN" | "NOT IN", Literal::List(_)) => {
+            takes_in(scope, entity, &key)
+                && (generation.is_3() || !matches!(scope, Scope::Models | Scope::Versions) || key != "name")
+        }
         ("IS NULL" | "IS NOT NULL", Literal::None) => nullable,
         _ => false,
     };
-    if !good || (scope == Scope::Models && number) {
+    if scope == Scope::LoggedModels && entity == "metric" && matches!(literal, Literal::Text(_)) {
+        return Err(Refusal::internal("could not convert string to float"));
+    }
+    let unsearched = match scope {
+        Scope::Models => number,
+        Scope::Versions => number && key != "version_number",
+        Scope::Experiments => key == "experiment_id" && entity == "attribute" && !generation.is_3(),
+        _ => false,
+    };
+    if !good || unsearched {
         return Err(Refusal::invalid(format!(
             "Invalid comparator '{operator}' or value for '{name}' in filter string"
         )));
@@ -404,6 +437,7 @@ fn clause(scope: Scope, generation: Generation, part: &[Token]) -> Handled<Claus
         key,
         operator,
         literal,
+        nan_is_zero: !generation.is_3(),
     })
 }
 
@@ -421,8 +455,28 @@ fn order_item(scope: Scope, item: &str) -> Handled<(&'static str, String, bool)>
     }
     let name: String = name.chars().filter(|c| !matches!(c, '`' | '"')).collect();
     let quoted = trimmed.contains(['`', '"']);
+    if name.is_empty() && scope == Scope::LoggedModels {
+        return Err(Refusal::UnknownAttribute("Invalid order by field name: ".to_owned()));
+    }
     if name.is_empty() || name.contains(',') || (!quoted && name.contains(char::is_whitespace)) {
         return Err(refuse());
+    }
+    let prefixed_alias = name.contains('.') && name.contains(' ') && scope == Scope::Runs && name.starts_with("attr");
+    if prefixed_alias {
+        return Err(refuse());
+    }
+    if scope == Scope::LoggedModels {
+        let entity = name.split_once('.').map(|(entity, _)| entity);
+        match entity {
+            Some("metrics") => {}
+            Some(_) => return Err(refuse()),
+            None if resolve(scope, &name).is_err() => {
+                return Err(Refusal::UnknownAttribute(format!("Invalid order by field name: {name}")));
+            }
+            None => {}
+        }
+        let (entity, key) = resolve(scope, &name)?;
+        return Ok((entity, key, descending));
     }
     let (entity, key) = resolve(scope, &name).map_err(|_| refuse())?;
     let good = match scope {
@@ -450,6 +504,7 @@ impl Clause {
             #[expect(clippy::cast_precision_loss, reason = "a filter's number is a double as well")]
             Some(Cell::Int(value)) => self.number(value as f64),
             Some(Cell::Numbers(values)) => values.iter().any(|value| self.number(*value)),
+            Some(Cell::Float(value)) if value.is_nan() && self.nan_is_zero => self.number(0.0),
             Some(Cell::Float(value)) if value.is_nan() => self.operator == "!=",
             Some(Cell::Float(value)) => self.number(value),
         }

@@ -190,6 +190,13 @@ impl Point {
         if self.value.is_nan() { 0.0 } else { self.value }
     }
 
+    /// The order of points: by step for the latest, by time in histories; NaN comes after 0.
+    pub(super) fn compare_value(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank()
+            .total_cmp(&other.rank())
+            .then_with(|| self.value.is_nan().cmp(&other.value.is_nan()))
+    }
+
     /// Two points that are the same row of the table.
     pub(super) fn same(&self, other: &Self) -> bool {
         self.timestamp == other.timestamp
@@ -235,7 +242,7 @@ impl Run {
         let order = |a: &&Point, b: &&Point| {
             (a.step, a.timestamp)
                 .cmp(&(b.step, b.timestamp))
-                .then(a.rank().total_cmp(&b.rank()))
+                .then(a.compare_value(b))
         };
         self.points(key).iter().max_by(order).copied()
     }
@@ -281,7 +288,6 @@ pub(super) struct Version {
     pub(super) storage: String,
     pub(super) run: String,
     pub(super) link: String,
-    pub(super) model_id: String,
     pub(super) tags: Pairs,
 }
 
@@ -299,8 +305,7 @@ pub(super) struct LoggedModel {
     pub(super) tags: Pairs,
     pub(super) params: Pairs,
     pub(super) metrics: Vec<ModelPoint>,
-    /// Names and versions of registered models that it became.
-    pub(super) registrations: Vec<(String, i64)>,
+    pub(super) deleted: bool,
 }
 
 /// A point of a metric about a logged model.

@@ -171,7 +171,6 @@ pub(super) async fn logged_models_become_versions(client: &Client) {
     let model = model.unwrap();
     let version = CreateModelVersion::of_logged_model(&name, model.id());
     let version = client.model_versions().create(version).await.unwrap();
-    assert_eq!((version.model_id.as_ref(), &version.run_id), (Some(model.id()), &id));
-    let registrations = client.logged_models().get(model.id()).await.unwrap().info.registrations;
-    assert_eq!((registrations[0].name.as_str(), registrations[0].version.get()), (name.as_str(), 1));
+    assert_eq!((&version.source, &version.run_id), (&format!("models:/{}", model.id()), &id));
+    assert_eq!(client.model_versions().download_uri(&name, 1).await.unwrap(), model.info.artifact_uri);
 }

@@ -28,6 +28,19 @@ fn read(path: &Path) -> Map<String, Value> {
     }
 }
 
+/// The cases of a topic. Those whose names end with a version are for that version only.
+fn cases(topic: &str, generation: &str) -> Vec<(String, Vec<Value>)> {
+    let other = |name: &str| {
+        GENERATIONS
+            .iter()
+            .any(|(other, ..)| *other != generation && name.ends_with(&format!("(MLflow {other})")))
+    };
+    let all = read(&folder().join(format!("{topic}.json"))).into_iter();
+    all.filter(|(name, _)| !other(name))
+        .map(|(name, steps)| (name, steps.as_array().unwrap().clone()))
+        .collect()
+}
+
 /// Differences between two transcripts, each with the step it is in.
 fn differences(case: &str, steps: &[Value], expected: &Value, found: &[Value]) -> Vec<String> {
     let mut all = Vec::new();
@@ -50,11 +63,10 @@ async fn compare(topic: &str, generation: &str, server: &str) -> Vec<String> {
     let recorded = folder().join(generation).join(format!("{topic}.json"));
     let recorded = if recorded.exists() { read(&recorded) } else { Map::new() };
     let mut all = Vec::new();
-    for (case, steps) in read(&folder().join(format!("{topic}.json"))) {
-        let steps = steps.as_array().unwrap();
-        let found = play::play(server, steps).await;
+    for (case, steps) in cases(topic, generation) {
+        let found = play::play(server, &steps).await;
         match recorded.get(&case) {
-            Some(expected) => all.extend(differences(&case, steps, expected, &found)),
+            Some(expected) => all.extend(differences(&case, &steps, expected, &found)),
             None => all.push(format!("{case}: no answers are recorded for MLflow {generation}")),
         }
     }
@@ -63,8 +75,8 @@ async fn compare(topic: &str, generation: &str, server: &str) -> Vec<String> {
 
 async fn record(topic: &str, generation: &str, server: &str) {
     let mut recorded = BTreeMap::new();
-    for (case, steps) in read(&folder().join(format!("{topic}.json"))) {
-        recorded.insert(case, Value::Array(play::play(server, steps.as_array().unwrap()).await));
+    for (case, steps) in cases(topic, generation) {
+        recorded.insert(case, Value::Array(play::play(server, &steps).await));
     }
     let file = folder().join(generation);
     std::fs::create_dir_all(&file).unwrap();

@@ -77,6 +77,10 @@ fn unnamed(key: &str, text: &str, names: &Names) -> String {
     if key == "next_page_token" {
         return "<token>".to_owned();
     }
+    // Texts are for people.
+    if key == "detail" {
+        return "<text>".to_owned();
+    }
     let mut text = text.to_owned();
     let mut by_length: Vec<_> = names.iter().filter(|(_, value)| !value.is_empty()).collect();
     by_length.sort_by_key(|(name, value)| (std::cmp::Reverse(value.len()), (*name).clone()));
