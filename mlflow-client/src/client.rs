@@ -509,9 +509,17 @@ mod tests {
         let client = |builder: ClientBuilder| builder.build().unwrap();
         let one = client(Client::builder("http://a").unwrap());
         assert_eq!(one.registry().base_url(), "http://a");
-        let two = client(Client::builder("http://a").unwrap().registry_uri("http://b/x/").unwrap());
+        let two = client(
+            Client::builder("http://a")
+                .unwrap()
+                .registry_uri("http://b/x/")
+                .unwrap(),
+        );
         assert_eq!((two.base_url(), two.registry().base_url()), ("http://a", "http://b/x"));
-        let error = Client::builder("http://a").unwrap().registry_uri("sqlite:///x").unwrap_err();
+        let error = Client::builder("http://a")
+            .unwrap()
+            .registry_uri("sqlite:///x")
+            .unwrap_err();
         assert!(error.to_string().contains("registry_uri"), "{error}");
     }
 

@@ -76,7 +76,10 @@ impl Client {
         match id {
             Some(id) if *id != experiment.experiment_id => Err(Error::invalid(
                 "MLFLOW_EXPERIMENT_ID",
-                format!("unset, or {}, the id of the experiment that MLFLOW_EXPERIMENT_NAME names", experiment.experiment_id),
+                format!(
+                    "unset, or {}, the id of the experiment that MLFLOW_EXPERIMENT_NAME names",
+                    experiment.experiment_id
+                ),
             )),
             _ => Ok(experiment),
         }
@@ -114,7 +117,8 @@ impl ClientBuilder {
                 .map_err(|error| named("MLFLOW_REGISTRY_URI", error))?;
         }
         if text(&read, "MLFLOW_TRACKING_AUTH")?.is_some() {
-            let allowed = "unset: plug-ins of the Python client do not work here; give a middleware to `ClientBuilder::http`";
+            let allowed =
+                "unset: plug-ins of the Python client do not work here; give a middleware to `ClientBuilder::http`";
             return Err(Error::invalid("MLFLOW_TRACKING_AUTH", allowed));
         }
         if flag(&read, "MLFLOW_TRACKING_AWS_SIGV4")?.unwrap_or(false) {
@@ -181,7 +185,10 @@ impl ClientBuilder {
             let Some(value) = text(read, name)? else {
                 return Ok(None);
             };
-            let seconds = value.parse().ok().filter(|seconds: &f64| (0.0..=120.0).contains(seconds));
+            let seconds = value
+                .parse()
+                .ok()
+                .filter(|seconds: &f64| (0.0..=120.0).contains(seconds));
             let seconds = seconds.ok_or_else(|| Error::invalid(name, "seconds, from 0 to 120"))?;
             Ok(Some(Duration::from_secs_f64(seconds)))
         };
@@ -301,9 +308,15 @@ mod tests {
                 "MLFLOW_TRACKING_PASSWORD",
             ),
             (vec![("MLFLOW_TRACKING_URI", "databricks")], "MLFLOW_TRACKING_URI"),
-            (vec![URI, ("MLFLOW_REGISTRY_URI", "sqlite:///x.db")], "MLFLOW_REGISTRY_URI"),
+            (
+                vec![URI, ("MLFLOW_REGISTRY_URI", "sqlite:///x.db")],
+                "MLFLOW_REGISTRY_URI",
+            ),
             (vec![URI, ("MLFLOW_TRACKING_AUTH", "x")], "MLFLOW_TRACKING_AUTH"),
-            (vec![URI, ("MLFLOW_TRACKING_AWS_SIGV4", "true")], "MLFLOW_TRACKING_AWS_SIGV4"),
+            (
+                vec![URI, ("MLFLOW_TRACKING_AWS_SIGV4", "true")],
+                "MLFLOW_TRACKING_AWS_SIGV4",
+            ),
             (vec![URI, ("MLFLOW_WORKSPACE", "A b")], "MLFLOW_WORKSPACE"),
             (
                 vec![URI, ("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "NaN")],
@@ -355,7 +368,10 @@ mod tests {
         };
         assert_eq!(header(&[URI, home]), "Basic bWU6eA==");
         assert_eq!(header(&[URI, home, ("MLFLOW_TRACKING_TOKEN", "t")]), "Basic bWU6eA==");
-        assert_eq!(header(&[URI, home, ("MLFLOW_TRACKING_PASSWORD", "y")]), "Basic bWU6eQ==");
+        assert_eq!(
+            header(&[URI, home, ("MLFLOW_TRACKING_PASSWORD", "y")]),
+            "Basic bWU6eQ=="
+        );
     }
 
     #[test]

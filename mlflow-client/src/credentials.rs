@@ -24,7 +24,12 @@ pub(crate) fn read(path: &Path) -> Result<CredentialsFile> {
     let refused = |allowed: String| Error::invalid(path.display().to_string(), allowed);
     let text = match std::fs::read(path) {
         Ok(text) => text,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Ok(CredentialsFile::default());
         }
         Err(error) => return Err(refused(format!("a file that can be read: {error}"))),
@@ -86,7 +91,10 @@ mod tests {
 
     fn read_text(text: &str) -> Result<(Option<String>, Option<String>), String> {
         let file = parse(text)?;
-        Ok((file.username, file.password.map(|password| password.expose_secret().to_owned())))
+        Ok((
+            file.username,
+            file.password.map(|password| password.expose_secret().to_owned()),
+        ))
     }
 
     #[test]

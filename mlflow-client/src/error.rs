@@ -332,7 +332,10 @@ impl fmt::Display for Error {
         }
         if let Self::ServerTooOld(too_old) = self {
             let TooOld { operation, needs, has } = **too_old;
-            return write!(f, "{operation}: the server is too old: it is MLflow {has}, and {needs} is needed");
+            return write!(
+                f,
+                "{operation}: the server is too old: it is MLflow {has}, and {needs} is needed"
+            );
         }
         let Some(context) = self.context() else {
             return f.write_str(self.kind());

@@ -105,9 +105,8 @@ pub fn filter(text: &str) {
         Err(_) => assert!(value.contains('\'') && value.contains('"')),
     }
     let one: Filter<Run> = RunKey::tag(key).equals(value);
-    let writable = !key.is_empty()
-        && !(key.contains('`') && key.contains('"'))
-        && !(value.contains('\'') && value.contains('"'));
+    let writable =
+        !key.is_empty() && !(key.contains('`') && key.contains('"')) && !(value.contains('\'') && value.contains('"'));
     assert_eq!(one.text().is_ok(), writable);
     if let Ok(text) = one.text() {
         let rest = text.strip_prefix("tags.").and_then(literal);
@@ -138,7 +137,10 @@ fn literal(text: &str) -> Option<(&str, &str)> {
 pub fn credentials_file(text: &str) {
     match credentials::parse(text) {
         Ok(file) => {
-            assert!(file.username.is_none_or(|name| !name.is_empty() && !name.contains('\n')));
+            assert!(
+                file.username
+                    .is_none_or(|name| !name.is_empty() && !name.contains('\n'))
+            );
         }
         Err(allowed) => {
             assert!(allowed.contains("see line ") && allowed.len() < 100, "{allowed}");

@@ -126,7 +126,8 @@ impl Inner {
         match tokio::time::timeout_at(deadline, slots.acquire_owned()).await {
             Ok(Ok(slot)) => Ok(slot),
             Ok(Err(_)) | Err(_) => {
-                let message = format!("as many requests as allowed were in flight for {limit:.1?}; this one was not sent");
+                let message =
+                    format!("as many requests as allowed were in flight for {limit:.1?}; this one was not sent");
                 Err(Error::Timeout(context(call, message)))
             }
         }
@@ -155,16 +156,13 @@ impl Inner {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             *request.body_mut() = Some(body.clone().into());
         }
-        self.http
-            .execute(request)
-            .await
-            .map_err(|error| {
-                let mut error = transport_error(call, error);
-                if let Error::Interrupted(context) = &mut error {
-                    context.before_answer = true;
-                }
-                error
-            })
+        self.http.execute(request).await.map_err(|error| {
+            let mut error = transport_error(call, error);
+            if let Error::Interrupted(context) = &mut error {
+                context.before_answer = true;
+            }
+            error
+        })
     }
 }
 
@@ -326,9 +324,9 @@ fn failure(call: &Call, reply: &Reply, html: bool) -> Error {
             .push_str("; start the server with `--allowed-hosts` that names the host of the tracking URI");
     }
     if status == StatusCode::FORBIDDEN && context.message.starts_with("Cross-origin request blocked") {
-        context
-            .message
-            .push_str("; start the server with `--cors-allowed-origins` that names the origin, or let no proxy add one");
+        context.message.push_str(
+            "; start the server with `--cors-allowed-origins` that names the origin, or let no proxy add one",
+        );
     }
     // A part of the server that is switched off will not come back by itself.
     let switched_off = context.message.starts_with("Endpoint: ") && context.message.contains(" disabled ");

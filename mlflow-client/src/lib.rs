@@ -36,17 +36,15 @@ mod workspaces;
 pub use artifacts::{Artifacts, FileInfo};
 pub use client::{Client, ClientBuilder};
 pub use error::{Error, ErrorContext, InvalidRequest, Result, TooOld};
-pub use experiments::{
-    CreateExperiment, DatasetSummary, Experiment, Experiments, LifecycleStage, SearchExperiments,
-};
+pub use experiments::{CreateExperiment, DatasetSummary, Experiment, Experiments, LifecycleStage, SearchExperiments};
 pub use filter::{
     ExperimentKey, Filter, IdKey, ListKey, LoggedModelKey, ModelVersionKey, NullableKey, Number, NumberKey, OrderBy,
     OrderKey, RegisteredModelKey, RunKey, TextKey, ViewType, quote,
 };
 pub use ids::{ExperimentId, LoggedModelId, RunId, VersionNumber, WebhookId};
 pub use logged_models::{
-    CreateLoggedModel, LoggedModel, LoggedModelData, LoggedModelInfo, LoggedModelOrder, LoggedModelStatus, LoggedModels,
-    Registration, SearchLoggedModels, SearchedDataset,
+    CreateLoggedModel, LoggedModel, LoggedModelData, LoggedModelInfo, LoggedModelOrder, LoggedModelStatus,
+    LoggedModels, Registration, SearchLoggedModels, SearchedDataset,
 };
 pub use metric::{Metric, ModelMetric, Param};
 pub use model_versions::{

@@ -163,7 +163,10 @@ pub(crate) fn webhook_name(name: &str) -> Result<()> {
     if longer(name, 63) || !name.chars().all(good) || !ends(name.chars().next()) || !ends(name.chars().last()) {
         return Err(Error::invalid(
             "name",
-            format!("1 to 63 letters, digits, `.`, `_` or `-`, the first and last a letter or digit; it is {}", excerpt(name)),
+            format!(
+                "1 to 63 letters, digits, `.`, `_` or `-`, the first and last a letter or digit; it is {}",
+                excerpt(name)
+            ),
         ));
     }
     Ok(())

@@ -310,7 +310,10 @@ impl ModelVersions {
             limits::registry_tag(&tag.key, &tag.value)?;
         }
         if version.source.is_empty() {
-            return Err(Error::invalid("source", "where the files are, e.g. `runs:/<run id>/model`"));
+            return Err(Error::invalid(
+                "source",
+                "where the files are, e.g. `runs:/<run id>/model`",
+            ));
         }
         if version.model_id.is_some() {
             // An older server would ignore it.
@@ -440,14 +443,21 @@ impl ModelVersions {
         limits::model_name(name)?;
         // The server answers this with an internal error.
         if archive_existing && !matches!(stage, Stage::Staging | Stage::Production) {
-            return Err(Error::invalid("archive_existing", "set for `Staging` and `Production` only"));
+            return Err(Error::invalid(
+                "archive_existing",
+                "set for `Staging` and `Production` only",
+            ));
         }
         let body = json!({
             "name": name, "version": version.into(), "stage": stage, "archive_existing_versions": archive_existing,
         });
         let call = self
             .client
-            .post("model_versions.transition_stage", "model-versions/transition-stage", &body)?
+            .post(
+                "model_versions.transition_stage",
+                "model-versions/transition-stage",
+                &body,
+            )?
             .idempotent();
         Ok(self.client.inner.json::<OneVersion>(&call).await?.model_version)
     }

@@ -82,7 +82,10 @@ impl Prompts {
         let models = self.client.registered_models();
         let model = match models.get_opt(name).await? {
             Some(model) => model,
-            None => match models.create(CreateRegisteredModel::new(name).tag(tags::IS_PROMPT, "true")).await {
+            None => match models
+                .create(CreateRegisteredModel::new(name).tag(tags::IS_PROMPT, "true"))
+                .await
+            {
                 Err(Error::AlreadyExists(_)) => models.get(name).await?,
                 result => result?,
             },
@@ -119,13 +122,18 @@ impl Prompts {
     }
 
     /// All prompts of a search, page by page as they are needed.
-    pub fn search_all(&self, search: SearchRegisteredModels) -> impl Stream<Item = Result<RegisteredModel>> + Send + use<> {
+    pub fn search_all(
+        &self,
+        search: SearchRegisteredModels,
+    ) -> impl Stream<Item = Result<RegisteredModel>> + Send + use<> {
         self.client.registered_models().search_all(asking(search)).boxed()
     }
 }
 
 fn is_prompt(model: &RegisteredModel) -> bool {
-    model.tag(tags::IS_PROMPT).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    model
+        .tag(tags::IS_PROMPT)
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 /// The server lists prompts only where it is asked for them.

@@ -61,7 +61,8 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn raw<T: DeserializeOwned>(&self, method: Method, path: &str, body: &impl Serialize) -> Result<T> {
-        let body = serde_json::to_value(body).map_err(|error| Error::invalid("body", format!("valid JSON: {error}")))?;
+        let body =
+            serde_json::to_value(body).map_err(|error| Error::invalid("body", format!("valid JSON: {error}")))?;
         let mut request = self.request(method.clone(), path);
         if body.is_null() {
             return request.send().await;
@@ -70,7 +71,10 @@ impl Client {
             return request.json(&body).send().await;
         }
         let Value::Object(fields) = body else {
-            return Err(Error::invalid("body", "an object, whose fields become the query of a GET"));
+            return Err(Error::invalid(
+                "body",
+                "an object, whose fields become the query of a GET",
+            ));
         };
         for (name, value) in fields {
             let values = match value {
@@ -136,9 +140,12 @@ impl RawRequest {
 fn call(client: &Client, method: Method, path: &str) -> Result<Call, String> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let odd = |part: &&str| matches!(*part, "" | "." | "..") || part.contains('#') || part.chars().any(char::is_control);
+    let odd =
+        |part: &&str| matches!(*part, "" | "." | "..") || part.contains('#') || part.chars().any(char::is_control);
     if parts.iter().any(odd) {
-        return Err("a path such as `/api/3.0/mlflow/traces/search`, without empty parts, `.`, `..` and `#`".to_owned());
+        return Err(
+            "a path such as `/api/3.0/mlflow/traces/search`, without empty parts, `.`, `..` and `#`".to_owned(),
+        );
     }
     let mut call = Call::new("raw", method, &client.inner.base, parts).map_err(|error| error.to_string())?;
     if !query.is_empty() {

@@ -305,7 +305,10 @@ impl RegisteredModels {
         limits::model_name(name)?;
         let mut call = self
             .client
-            .get("registered_models.latest_versions", "registered-models/get-latest-versions")?
+            .get(
+                "registered_models.latest_versions",
+                "registered-models/get-latest-versions",
+            )?
             .query("name", name);
         for stage in stages {
             call = call.query("stages", stage.as_str());

@@ -190,16 +190,27 @@ mod tests {
             (fault(429, "text/plain", "slow down"), [true, true, true]),
             (fault(429, json, &coded("RESOURCE_EXHAUSTED", "x")), [true, true, true]),
             (
-                fault(400, json, &coded("BAD_REQUEST", "QueuePool limit of size 5 overflow 10 reached")),
+                fault(
+                    400,
+                    json,
+                    &coded("BAD_REQUEST", "QueuePool limit of size 5 overflow 10 reached"),
+                ),
                 [true, true, true],
             ),
             (
-                fault(400, json, &coded("BAD_REQUEST", "(sqlite3.OperationalError) database is locked")),
+                fault(
+                    400,
+                    json,
+                    &coded("BAD_REQUEST", "(sqlite3.OperationalError) database is locked"),
+                ),
                 [true, true, false],
             ),
             (fault(502, "text/html", "<html>"), [true, true, false]),
             (fault(503, "text/plain", "no healthy upstream"), [true, true, false]),
-            (fault(503, json, &coded("TEMPORARILY_UNAVAILABLE", "x")), [true, true, false]),
+            (
+                fault(503, json, &coded("TEMPORARILY_UNAVAILABLE", "x")),
+                [true, true, false],
+            ),
             (fault(504, "text/plain", ""), [true, true, false]),
             (fault(408, "text/plain", ""), [true, true, false]),
             (fault(500, "text/html", "<html>"), [true, false, false]),
@@ -207,14 +218,24 @@ mod tests {
             (fault(500, json, &coded("INVALID_STATE", "x")), [false; 3]),
             (fault(501, json, &coded("NOT_IMPLEMENTED", "x")), [false; 3]),
             (fault(500, json, &coded("FEATURE_DISABLED", "x")), [false; 3]),
-            (fault(400, json, &coded("INVALID_PARAMETER_VALUE", "QueuePool limit")), [false; 3]),
-            (fault(400, json, &coded("BAD_REQUEST", "UNIQUE constraint failed")), [false; 3]),
+            (
+                fault(400, json, &coded("INVALID_PARAMETER_VALUE", "QueuePool limit")),
+                [false; 3],
+            ),
+            (
+                fault(400, json, &coded("BAD_REQUEST", "UNIQUE constraint failed")),
+                [false; 3],
+            ),
             (fault(404, json, &coded("RESOURCE_DOES_NOT_EXIST", "x")), [false; 3]),
             (fault(409, json, &coded("RESOURCE_CONFLICT", "x")), [false; 3]),
             (fault(401, "text/plain", ""), [false; 3]),
             (fault(507, "text/plain", ""), [false; 3]),
             (
-                fault(503, "text/html", "Endpoint: /api/3.0/mlflow/workspaces disabled because the server is running without workspaces support."),
+                fault(
+                    503,
+                    "text/html",
+                    "Endpoint: /api/3.0/mlflow/workspaces disabled because the server is running without workspaces support.",
+                ),
                 [false; 3],
             ),
         ];
@@ -244,6 +265,9 @@ mod tests {
             respect_retry_after: true,
         };
         let pause = like_python.pause(&error, 3);
-        assert!(Duration::from_secs(8) <= pause && pause <= Duration::from_secs(9), "{pause:?}");
+        assert!(
+            Duration::from_secs(8) <= pause && pause <= Duration::from_secs(9),
+            "{pause:?}"
+        );
     }
 }

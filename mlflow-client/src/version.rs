@@ -96,7 +96,10 @@ impl Client {
                 text.parse().map_err(|_| {
                     let message = format!("`{text}` is not a version that this client can compare");
                     let call = Call::new("version", http::Method::GET, &self.inner.base, ["version"]);
-                    call.map_or_else(|error| error, |call| Error::UnexpectedResponse(crate::http::context(&call, message)))
+                    call.map_or_else(
+                        |error| error,
+                        |call| Error::UnexpectedResponse(crate::http::context(&call, message)),
+                    )
                 })
             })
             .await
@@ -123,7 +126,12 @@ impl Client {
     }
 
     /// Tells of an operation that the server does not serve whether it is too old for it.
-    pub(crate) async fn explain<T>(&self, operation: &'static str, needs: ServerVersion, result: Result<T>) -> Result<T> {
+    pub(crate) async fn explain<T>(
+        &self,
+        operation: &'static str,
+        needs: ServerVersion,
+        result: Result<T>,
+    ) -> Result<T> {
         match result {
             Err(Error::Unsupported(context)) => match self.server_version().await {
                 Ok(has) if has < needs => Err(too_old(operation, needs, has)),

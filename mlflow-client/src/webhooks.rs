@@ -167,7 +167,11 @@ impl WebhookSettings {
     }
 
     /// What a new webhook needs: its name, the address to call, and what to tell of.
-    pub fn create(name: impl Into<String>, url: impl Into<String>, events: impl IntoIterator<Item = WebhookEvent>) -> Self {
+    pub fn create(
+        name: impl Into<String>,
+        url: impl Into<String>,
+        events: impl IntoIterator<Item = WebhookEvent>,
+    ) -> Self {
         Self::new().name(name).url(url).events(events)
     }
 
@@ -300,7 +304,12 @@ impl Webhooks {
     fn path(&self, operation: &'static str, method: Method, path: &[&str]) -> Result<Call> {
         let root = ["api", "2.0", "mlflow", "webhooks"];
         self.client.since(operation, ServerVersion::V3)?;
-        Call::new(operation, method, &self.client.inner.base, root.iter().chain(path).copied())
+        Call::new(
+            operation,
+            method,
+            &self.client.inner.base,
+            root.iter().chain(path).copied(),
+        )
     }
 
     fn of(&self, operation: &'static str, method: Method, id: &WebhookId, path: &[&str]) -> Result<Call> {
@@ -329,7 +338,9 @@ impl Webhooks {
                 return Err(Error::invalid(field, "set for a new webhook"));
             }
         }
-        let call = self.path("webhooks.create", Method::POST, &[])?.json(&settings.body()?)?;
+        let call = self
+            .path("webhooks.create", Method::POST, &[])?
+            .json(&settings.body()?)?;
         Ok(self.json::<OneWebhook>(&call).await?.webhook)
     }
 

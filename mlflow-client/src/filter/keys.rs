@@ -56,7 +56,10 @@ impl Key {
         OrderBy::of(match (&self.name, self.order) {
             (Ok(name), Some("")) => Ok(format!("{name} {direction}")),
             (Ok(_), Some(order)) => Ok(format!("{order} {direction}")),
-            (Ok(name), None) => Err(refuse("order_by", format!("a key that the server orders by; `{name}` is none"))),
+            (Ok(name), None) => Err(refuse(
+                "order_by",
+                format!("a key that the server orders by; `{name}` is none"),
+            )),
             (Err(fault), _) => Err(fault.clone()),
         })
     }
@@ -453,7 +456,12 @@ mod tests {
             "attributes.run_id IN ('a', 'b')"
         );
         assert_eq!(
-            text(RunKey::tag("t").is_null().and(Filter::new()).and(RunKey::param("p").is_not_null())),
+            text(
+                RunKey::tag("t")
+                    .is_null()
+                    .and(Filter::new())
+                    .and(RunKey::param("p").is_not_null())
+            ),
             "tags.`t` IS NULL AND params.`p` IS NOT NULL"
         );
         assert_eq!(Filter::<Run>::new().and("x = 1").text().unwrap(), "x = 1");
@@ -467,7 +475,9 @@ mod tests {
             RunKey::tag("").equals("x"),
             RunKey::metric("m").less_than(f64::NAN),
             RunKey::run_id().one_of([""; 0]),
-            Filter::new().and(RunKey::metric("m").equals(f64::INFINITY)).and("x = 1"),
+            Filter::new()
+                .and(RunKey::metric("m").equals(f64::INFINITY))
+                .and("x = 1"),
         ] {
             assert!(bad.text().is_err() && !bad.is_empty(), "{bad:?}");
             assert!(serde_json::to_string(&bad).is_err());

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use keys::{
-    ExperimentKey, IdKey, ListKey, LoggedModelKey, ModelVersionKey, NullableKey, NumberKey, OrderKey, RegisteredModelKey,
-    RunKey, TextKey,
+    ExperimentKey, IdKey, ListKey, LoggedModelKey, ModelVersionKey, NullableKey, NumberKey, OrderKey,
+    RegisteredModelKey, RunKey, TextKey,
 };
 
 use crate::error::{Error, InvalidRequest, Result};
@@ -66,7 +66,10 @@ fn quoted(text: &str) -> Written {
     match (text.contains('\''), text.contains('"')) {
         (false, _) => Ok(format!("'{text}'")),
         (true, false) => Ok(format!("\"{text}\"")),
-        (true, true) => Err(refuse("filter", "text with at most one kind of quotation marks".to_owned())),
+        (true, true) => Err(refuse(
+            "filter",
+            "text with at most one kind of quotation marks".to_owned(),
+        )),
     }
 }
 

@@ -11,11 +11,47 @@ use super::*;
 /// Pieces of answers as servers and proxies send them.
 fn any_body() -> impl Strategy<Value = String> {
     let pieces = select(vec![
-        "{", "}", "[", "]", ":", ",", "\"", "null", "true", "-1", "1e400", "9007199254740993", "\"NaN\"", "\"-Infinity\"",
-        "\"experiment_id\":", "\"run_id\":", "\"info\":", "\"data\":", "\"metrics\":", "\"value\":", "\"key\":",
-        "\"error_code\":", "\"message\":", "\"detail\":", "\"RESOURCE_DOES_NOT_EXIST\"", "\"BAD_REQUEST\"",
-        "\"QueuePool limit\"", "<html><title>", "</title>", "<!doctype html>", "Endpoint: x disabled y", "OK", "3.17.2",
-        "\\u0000", "\n", "\"version\":", "\"name\":", "\"model_id\":", "\"webhook_id\":", "\"2\"", "1.7976931348623157e308",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "null",
+        "true",
+        "-1",
+        "1e400",
+        "9007199254740993",
+        "\"NaN\"",
+        "\"-Infinity\"",
+        "\"experiment_id\":",
+        "\"run_id\":",
+        "\"info\":",
+        "\"data\":",
+        "\"metrics\":",
+        "\"value\":",
+        "\"key\":",
+        "\"error_code\":",
+        "\"message\":",
+        "\"detail\":",
+        "\"RESOURCE_DOES_NOT_EXIST\"",
+        "\"BAD_REQUEST\"",
+        "\"QueuePool limit\"",
+        "<html><title>",
+        "</title>",
+        "<!doctype html>",
+        "Endpoint: x disabled y",
+        "OK",
+        "3.17.2",
+        "\\u0000",
+        "\n",
+        "\"version\":",
+        "\"name\":",
+        "\"model_id\":",
+        "\"webhook_id\":",
+        "\"2\"",
+        "1.7976931348623157e308",
     ]);
     vec(prop_oneof![pieces.prop_map(str::to_owned), "\\PC{0,5}"], 0..30).prop_map(|pieces| pieces.concat())
 }
@@ -27,7 +63,9 @@ fn any_head() -> impl Strategy<Value = String> {
 
 /// A document of a run, with parts of it changed.
 fn any_run() -> impl Strategy<Value = String> {
-    let value = select(vec!["null", "\"x\"", "1", "-1", "[]", "{}", "true", "\"NaN\"", "1e999", "\"12\""]);
+    let value = select(vec![
+        "null", "\"x\"", "1", "-1", "[]", "{}", "true", "\"NaN\"", "1e999", "\"12\"",
+    ]);
     (value, 0_usize..8).prop_map(|(value, at)| {
         let mut parts = [
             "\"r\"", "\"1\"", "\"RUNNING\"", "1700000000000", "\"mlflow-artifacts:/1\"", "0.5", "\"key\"", "7",

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub use types::{
-    CreateLoggedModel, LoggedModel, LoggedModelData, LoggedModelInfo, LoggedModelOrder, LoggedModelStatus, Registration,
-    SearchLoggedModels, SearchedDataset,
+    CreateLoggedModel, LoggedModel, LoggedModelData, LoggedModelInfo, LoggedModelOrder, LoggedModelStatus,
+    Registration, SearchLoggedModels, SearchedDataset,
 };
 
 use crate::{
@@ -71,7 +71,12 @@ impl LoggedModels {
     /// A call below `logged-models`.
     fn path(&self, operation: &'static str, method: Method, path: &[&str]) -> Result<Call> {
         let root = ["api", "2.0", "mlflow", "logged-models"];
-        Call::new(operation, method, &self.client.inner.base, root.iter().chain(path).copied())
+        Call::new(
+            operation,
+            method,
+            &self.client.inner.base,
+            root.iter().chain(path).copied(),
+        )
     }
 
     fn of(&self, operation: &'static str, method: Method, id: &LoggedModelId, path: &[&str]) -> Result<Call> {
@@ -122,7 +127,10 @@ impl LoggedModels {
     pub async fn finalize(&self, id: &LoggedModelId, status: LoggedModelStatus) -> Result<LoggedModel> {
         // The server would store a status without a meaning.
         if status.number().is_none() {
-            return Err(Error::invalid("status", format!("one of the known ones, not `{status}`")));
+            return Err(Error::invalid(
+                "status",
+                format!("one of the known ones, not `{status}`"),
+            ));
         }
         // The id in the path alone is not read.
         let call = self
@@ -189,14 +197,21 @@ impl LoggedModels {
     pub async fn delete_tag(&self, id: &LoggedModelId, key: &str) -> Result<()> {
         limits::key("key", key)?;
         if key.contains('/') {
-            return Err(Error::invalid("key", "without slashes: the server cannot delete such a tag of a logged model"));
+            return Err(Error::invalid(
+                "key",
+                "without slashes: the server cannot delete such a tag of a logged model",
+            ));
         }
         let call = self.of("logged_models.delete_tag", Method::DELETE, id, &["tags", key])?;
         self.done(&call).await
     }
 
     /// Logs parameters. One that is there already is refused, even with the same value, as [`Error::InvalidArgument`].
-    pub async fn log_params<T: Into<Param>>(&self, id: &LoggedModelId, params: impl IntoIterator<Item = T>) -> Result<()> {
+    pub async fn log_params<T: Into<Param>>(
+        &self,
+        id: &LoggedModelId,
+        params: impl IntoIterator<Item = T>,
+    ) -> Result<()> {
         #[derive(Serialize)]
         struct Body<'a> {
             model_id: &'a LoggedModelId,
@@ -217,9 +232,19 @@ impl LoggedModels {
 
     /// One page of files and directories directly below `path` among the model's files, or below their root if it is
     /// empty. Paths are relative to that root.
-    pub async fn list_artifacts(&self, id: &LoggedModelId, path: &str, page_token: Option<&str>) -> Result<Page<FileInfo>> {
+    pub async fn list_artifacts(
+        &self,
+        id: &LoggedModelId,
+        path: &str,
+        page_token: Option<&str>,
+    ) -> Result<Page<FileInfo>> {
         let call = self
-            .of("logged_models.list_artifacts", Method::GET, id, &["artifacts", "directories"])?
+            .of(
+                "logged_models.list_artifacts",
+                Method::GET,
+                id,
+                &["artifacts", "directories"],
+            )?
             .query("artifact_directory_path", path)
             .query_opt("page_token", page_token);
         self.client.since(call.operation, ServerVersion::V3)?;
@@ -234,7 +259,10 @@ fn check_params(params: &[Param]) -> Result<()> {
     for param in params {
         limits::param(&param.key, &param.value)?;
         if !keys.insert(&param.key) {
-            return Err(Error::invalid("params.key", format!("there once; `{}` is there twice", param.key)));
+            return Err(Error::invalid(
+                "params.key",
+                format!("there once; `{}` is there twice", param.key),
+            ));
         }
     }
     Ok(())

@@ -141,7 +141,10 @@ impl Runs {
         let (this, id, key) = (self.clone(), id.clone(), key.to_owned());
         page::all(None, move |token| {
             let (this, id, key) = (this.clone(), id.clone(), key.clone());
-            async move { this.metric_history_page(&id, &key, HISTORY_PAGE, token.as_deref()).await }
+            async move {
+                this.metric_history_page(&id, &key, HISTORY_PAGE, token.as_deref())
+                    .await
+            }
         })
     }
 

@@ -43,7 +43,10 @@ impl Runs {
             limits::id("models.model_id", model.model_id.as_str())?;
         }
         let body = json!({"run_id": id, "models": models});
-        let call = self.client.post("runs.log_outputs", "runs/outputs", &body)?.idempotent();
+        let call = self
+            .client
+            .post("runs.log_outputs", "runs/outputs", &body)?
+            .idempotent();
         self.client.since(call.operation, ServerVersion::V3)?;
         let result = self.client.inner.done(&call).await;
         self.client.explain(call.operation, ServerVersion::V3, result).await
@@ -54,7 +57,10 @@ impl Runs {
     pub async fn log_model_metrics(&self, id: &RunId, metrics: &[ModelMetric]) -> Result<()> {
         limits::id("run_id", id.as_str())?;
         if metrics.len() > limits::BATCH_ITEMS {
-            return Err(Error::invalid("metrics", format!("at most {} points", limits::BATCH_ITEMS)));
+            return Err(Error::invalid(
+                "metrics",
+                format!("at most {} points", limits::BATCH_ITEMS),
+            ));
         }
         for metric in metrics {
             limits::metric(&metric.key, metric.timestamp)?;
@@ -82,7 +88,9 @@ impl Runs {
             }
         }
         let body = json!({"run_id": id, "model_json": model.to_string()});
-        let call = self.client.post("runs.log_model_description", "runs/log-model", &body)?;
+        let call = self
+            .client
+            .post("runs.log_model_description", "runs/log-model", &body)?;
         self.client.inner.done(&call).await
     }
 }

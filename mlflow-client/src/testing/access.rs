@@ -27,7 +27,10 @@ pub(super) fn check(state: &State, request: &Request) -> Handled<()> {
 
 fn without_port(host: &str) -> &str {
     if host.starts_with('[') {
-        return host.split_once(']').map_or(host, |(address, _)| address).trim_start_matches('[');
+        return host
+            .split_once(']')
+            .map_or(host, |(address, _)| address)
+            .trim_start_matches('[');
     }
     host.split(':').next().unwrap_or(host)
 }

@@ -179,24 +179,35 @@ pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handle
             });
         }
         return Err(if state.is_3() {
-            Refusal::Detail(400, format!("Artifact path refers to a directory, not a file: '{path}'"))
+            Refusal::Detail(
+                400,
+                format!("Artifact path refers to a directory, not a file: '{path}'"),
+            )
         } else {
             Refusal::Page(500)
         });
     };
     let name = path.rsplit('/').next().unwrap_or_default();
     let kind = match name.rsplit_once('.').map_or("", |(_, end)| end) {
-        "txt" | "log" | "py" | "yaml" | "yml" | "md" | "cfg" | "csv" | "html" | "json" | "js" | "MLmodel" => "text/plain",
+        "txt" | "log" | "py" | "yaml" | "yml" | "md" | "cfg" | "csv" | "html" | "json" | "js" | "MLmodel" => {
+            "text/plain"
+        }
         "png" => "image/png",
         _ => "application/octet-stream",
     };
     let safe_name: String = name.chars().filter(|c| c.is_ascii_graphic() && *c != '"').collect();
-    let token = safe_name.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&+-.^_`|~".contains(c));
+    let token = safe_name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "!#$&+-.^_`|~".contains(c));
     let file_name = if token { safe_name } else { format!("\"{safe_name}\"") };
     let modern = state.is_3();
     let template = |status| {
         let answer = Answer::new(status).header("content-disposition", &format!("attachment; filename={file_name}"));
-        if modern { answer.header("accept-ranges", "bytes") } else { answer }
+        if modern {
+            answer.header("accept-ranges", "bytes")
+        } else {
+            answer
+        }
     };
     let Some(range) = range.filter(|_| modern) else {
         return Ok(template(200).body(bytes.clone(), kind));
@@ -266,7 +277,11 @@ pub(super) fn of_run(state: &mut State, run: &str, path: &str, range: Option<&st
 pub(super) fn of_version(state: &State, name: &str, version: &str, path: &str, range: Option<&str>) -> Handled<Answer> {
     let path = safe(path)?;
     let number = super::model_versions::number(version)?;
-    let found = state.space.models.get(name).and_then(|model| model.versions.get(&number));
+    let found = state
+        .space
+        .models
+        .get(name)
+        .and_then(|model| model.versions.get(&number));
     let found =
         found.ok_or_else(|| Refusal::missing(format!("Model Version (name={name}, version={version}) not found")))?;
     let root = place(&found.storage)?;

@@ -116,7 +116,11 @@ pub(super) fn log(state: &mut State, request: &Json) -> Handled {
     for (key, point) in &points {
         metrics::store(state, id, key, *point)?;
     }
-    let about: Vec<_> = logged.iter().zip(&points).map(|(metric, (_, point))| (metric, *point)).collect();
+    let about: Vec<_> = logged
+        .iter()
+        .zip(&points)
+        .map(|(metric, (_, point))| (metric, *point))
+        .collect();
     metrics::about_models(state, id, &about)?;
     let run = state.active_run(id)?;
     for (key, value) in request.pairs("tags") {

@@ -49,7 +49,11 @@ fn document(state: &State, experiment: &Experiment) -> Value {
         "last_update_time": experiment.updated,
         "creation_time": experiment.created,
     });
-    put(&mut value, "workspace", state.is_3().then(|| json!(state.workspaces.current())));
+    put(
+        &mut value,
+        "workspace",
+        state.is_3().then(|| json!(state.workspaces.current())),
+    );
     put_list(&mut value, "tags", pair_list(&experiment.tags));
     value
 }
@@ -97,7 +101,12 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         }
         tags.push((key, value));
     }
-    if state.space.experiments.values().any(|experiment| experiment.name == name) {
+    if state
+        .space
+        .experiments
+        .values()
+        .any(|experiment| experiment.name == name)
+    {
         return Err(Refusal::exists(format!(
             "Experiment(name={name}) already exists. Error: (sqlite3.IntegrityError) UNIQUE constraint failed: experiments.workspace, experiments.name"
         )));
@@ -120,7 +129,11 @@ pub(super) fn get(state: &mut State, request: &Json) -> Handled {
 
 pub(super) fn get_by_name(state: &mut State, request: &Json) -> Handled {
     let name = request.text("experiment_name");
-    let experiment = state.space.experiments.values().find(|experiment| experiment.name == name);
+    let experiment = state
+        .space
+        .experiments
+        .values()
+        .find(|experiment| experiment.name == name);
     let experiment =
         experiment.ok_or_else(|| Refusal::missing(format!("Could not find experiment with name '{name}'")))?;
     Ok(json!({"experiment": document(state, experiment)}))
@@ -128,7 +141,9 @@ pub(super) fn get_by_name(state: &mut State, request: &Json) -> Handled {
 
 pub(super) fn update(state: &mut State, request: &Json) -> Handled {
     let name = request.text("new_name").to_owned();
-    let taken = state.space.experiments
+    let taken = state
+        .space
+        .experiments
         .values()
         .find(|experiment| experiment.name == name)
         .map(|experiment| experiment.id);
@@ -224,9 +239,16 @@ fn cell(experiment: &Experiment, entity: &str, key: &str) -> Option<Cell> {
 
 pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let max = page::limit("max_results", request.int("max_results").unwrap_or(0), 50_000)?;
-    let search = Search::new(Scope::Experiments, state.generation, request.text("filter"), &request.texts("order_by"))?;
+    let search = Search::new(
+        Scope::Experiments,
+        state.generation,
+        request.text("filter"),
+        &request.texts("order_by"),
+    )?;
     let view = request.text("view_type");
-    let mut found: Vec<&Experiment> = state.space.experiments
+    let mut found: Vec<&Experiment> = state
+        .space
+        .experiments
         .values()
         .filter(|experiment| in_view(view, experiment.deleted))
         .filter(|experiment| search.accepts(|entity, key| cell(experiment, entity, key)))
@@ -245,7 +267,10 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let (items, next) = page::slice(found, max, request.text("page_token"))?;
     Ok(page::answer(
         "experiments",
-        items.into_iter().map(|experiment| document(state, experiment)).collect(),
+        items
+            .into_iter()
+            .map(|experiment| document(state, experiment))
+            .collect(),
         next,
     ))
 }
@@ -259,7 +284,12 @@ pub(super) fn search_datasets(state: &mut State, request: &Json) -> Handled {
         ));
     }
     let mut found: Vec<Value> = Vec::new();
-    for run in state.space.runs.values().filter(|run| ids.contains(&run.experiment.to_string())) {
+    for run in state
+        .space
+        .runs
+        .values()
+        .filter(|run| ids.contains(&run.experiment.to_string()))
+    {
         for input in &run.datasets {
             let mut summary = json!({
                 "experiment_id": run.experiment.to_string(),

@@ -33,7 +33,9 @@ pub(super) fn history(state: &mut State, request: &Json) -> Handled {
         None => usize::MAX,
     };
     let key = request.text("metric_key");
-    let mut points = state.space.runs
+    let mut points = state
+        .space
+        .runs
         .get(id_of(request))
         .map(|run| run.points(key).to_vec())
         .unwrap_or_default();
@@ -97,7 +99,11 @@ pub(super) fn bulk(state: &mut State, request: &Json) -> Handled {
     }
     let mut found = Vec::new();
     for (id, points) in by_run {
-        let points = if state.is_3() { thinned_out(&points, most) } else { points };
+        let points = if state.is_3() {
+            thinned_out(&points, most)
+        } else {
+            points
+        };
         found.extend(points.iter().map(|point| {
             let mut value = point.json(key);
             super::answer::put(&mut value, "run_id", Some(id.into()));
@@ -114,14 +120,21 @@ fn thinned_out(points: &[Point], most: usize) -> Vec<Point> {
     }
     let (size, longer) = (points.len() / most, points.len() % most);
     let start = |part: usize| part * size + part.min(longer);
-    let mut chosen: Vec<Point> = (0..most - 1).filter_map(|part| points.get(start(part))).copied().collect();
+    let mut chosen: Vec<Point> = (0..most - 1)
+        .filter_map(|part| points.get(start(part)))
+        .copied()
+        .collect();
     chosen.extend(points.last());
     chosen
 }
 
 /// What version 2 does: it chooses among the steps of all runs.
 fn thin_out_steps(by_run: &mut [(&str, Vec<Point>)], most: usize) {
-    let mut all: Vec<i64> = by_run.iter().flat_map(|(_, points)| points).map(|point| point.step).collect();
+    let mut all: Vec<i64> = by_run
+        .iter()
+        .flat_map(|(_, points)| points)
+        .map(|point| point.step)
+        .collect();
     all.sort_unstable();
     all.dedup();
     let chosen = sampled(&all, most);
@@ -136,7 +149,10 @@ fn sampled(steps: &[i64], most: usize) -> Vec<i64> {
     if steps.len() <= most {
         return steps.to_vec();
     }
-    let mut chosen: Vec<i64> = (0..most).filter_map(|n| steps.get(n * steps.len() / most)).copied().collect();
+    let mut chosen: Vec<i64> = (0..most)
+        .filter_map(|n| steps.get(n * steps.len() / most))
+        .copied()
+        .collect();
     chosen.extend(steps.last());
     chosen.dedup();
     chosen

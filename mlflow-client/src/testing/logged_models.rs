@@ -67,7 +67,11 @@ fn document(model: &LoggedModel) -> Value {
     put_list(&mut info, "tags", pair_list(&model.tags));
     let mut data = empty();
     put_list(&mut data, "params", pair_list(&model.params));
-    put_list(&mut data, "metrics", model.metrics.iter().map(|point| metric(model, point)).collect());
+    put_list(
+        &mut data,
+        "metrics",
+        model.metrics.iter().map(|point| metric(model, point)).collect(),
+    );
     json!({"info": info, "data": data})
 }
 
@@ -277,7 +281,11 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     };
     let datasets: Vec<_> = request.list("datasets").iter().map(dataset).collect();
     let orders: Vec<_> = request.list("order_by").iter().map(dataset).collect();
-    let ordered: Vec<_> = orders.into_iter().find(|(name, _)| !name.is_empty()).into_iter().collect();
+    let ordered: Vec<_> = orders
+        .into_iter()
+        .find(|(name, _)| !name.is_empty())
+        .into_iter()
+        .collect();
     let experiments = request.texts("experiment_ids");
     if let Some(id) = experiments.iter().find(|id| id.parse::<i64>().is_err()) {
         return Err(Refusal::invalid(format!(
@@ -302,7 +310,9 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
             }
         },
     };
-    let mut found: Vec<&LoggedModel> = state.space.logged_models
+    let mut found: Vec<&LoggedModel> = state
+        .space
+        .logged_models
         .values()
         .filter(|model| !model.deleted)
         .filter(|model| experiments.contains(&model.experiment.to_string()))

@@ -89,8 +89,20 @@ pub(super) fn about_models(state: &mut State, run: &str, points: &[(&Json, Point
             run: run.to_owned(),
         };
         let before = fresh.iter().filter(|(known, _)| known == id).map(|(_, point)| point);
-        let place = |point: &ModelPoint| (point.key.clone(), point.run.clone(), point.point.timestamp, point.point.step);
-        match model.metrics.iter().chain(before).find(|known| place(known) == place(&new)) {
+        let place = |point: &ModelPoint| {
+            (
+                point.key.clone(),
+                point.run.clone(),
+                point.point.timestamp,
+                point.point.step,
+            )
+        };
+        match model
+            .metrics
+            .iter()
+            .chain(before)
+            .find(|known| place(known) == place(&new))
+        {
             None => fresh.push((id.to_owned(), new)),
             Some(known) if known.point.same(&new.point) && known.dataset == new.dataset => {}
             Some(_) => {

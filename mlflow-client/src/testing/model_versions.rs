@@ -267,13 +267,20 @@ fn cell(model: &Model, version: &Version, entity: &str, key: &str) -> Option<Cel
 
 pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let max = page::limit("max_results", request.int("max_results").unwrap_or(10_000), 200_000)?;
-    let mut search = Search::new(Scope::Versions, state.generation, request.text("filter"), &request.texts("order_by"))?;
+    let mut search = Search::new(
+        Scope::Versions,
+        state.generation,
+        request.text("filter"),
+        &request.texts("order_by"),
+    )?;
     let prompts = search.takes_prompts();
     let is_prompt = |model: &Model| {
         let mut tags = model.versions.values().flat_map(|version| &version.tags);
         tags.any(|(key, value)| key == PROMPT && value == "true")
     };
-    let mut found: Vec<(&Model, &Version)> = state.space.models
+    let mut found: Vec<(&Model, &Version)> = state
+        .space
+        .models
         .values()
         .filter(|model| prompts || !is_prompt(model))
         .flat_map(|model| model.versions.values().map(move |version| (model, version)))

@@ -43,9 +43,7 @@ fn not_supported(what: &str) -> Refusal {
     Refusal::Coded {
         code: "NOT_IMPLEMENTED",
         status: 501,
-        message: format!(
-            "{what} is not supported for the current artifact repository: LocalArtifactRepository"
-        ),
+        message: format!("{what} is not supported for the current artifact repository: LocalArtifactRepository"),
     }
 }
 
@@ -55,9 +53,9 @@ fn uploads<'a>(state: &'a mut State, what: &str) -> Handled<&'a mut Uploads> {
 
 fn etag(content: &[u8]) -> String {
     // Any function of the content will do: a store's own differs between kinds of stores.
-    let sum = content
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let sum = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     format!("\"{sum:016x}\"")
 }
 
@@ -88,7 +86,11 @@ pub(super) fn complete(state: &mut State, path: &str, request: &Json) -> Handled
     let path = safe(path)?;
     let id = request.text("upload_id").to_owned();
     let uploads = uploads(state, "Multipart upload")?;
-    let failed = |code: &str| Refusal::internal(format!("An error occurred ({code}) when calling the CompleteMultipartUpload operation"));
+    let failed = |code: &str| {
+        Refusal::internal(format!(
+            "An error occurred ({code}) when calling the CompleteMultipartUpload operation"
+        ))
+    };
     let upload = uploads.open.get(&id).filter(|upload| upload.path == path);
     let upload = upload.ok_or_else(|| failed("NoSuchUpload"))?;
     let mut content = Vec::new();
@@ -114,9 +116,9 @@ pub(super) fn abort(state: &mut State, path: &str, request: &Json) -> Handled<An
     safe(path)?;
     let id = request.text("upload_id").to_owned();
     let removed = uploads(state, "Multipart upload")?.open.remove(&id);
-    removed
-        .map(|_| document(&empty()))
-        .ok_or_else(|| Refusal::internal("An error occurred (NoSuchUpload) when calling the AbortMultipartUpload operation"))
+    removed.map(|_| document(&empty())).ok_or_else(|| {
+        Refusal::internal("An error occurred (NoSuchUpload) when calling the AbortMultipartUpload operation")
+    })
 }
 
 /// Hands out an address to fetch a file from.
@@ -133,13 +135,22 @@ pub(super) fn presigned_download(state: &mut State, base: &str, path: &str) -> H
 }
 
 /// A request to the object store itself: a part on its way up, or a file on its way down.
-pub(super) fn object_store(state: &mut State, method: &str, rest: &str, body: &[u8], range: Option<&str>) -> Handled<Answer> {
+pub(super) fn object_store(
+    state: &mut State,
+    method: &str,
+    rest: &str,
+    body: &[u8],
+    range: Option<&str>,
+) -> Handled<Answer> {
     let gone = || Refusal::Text(404, "<Error><Code>NoSuchKey</Code></Error>".to_owned());
     let uploads = state.uploads.as_mut().ok_or_else(gone)?;
     match (method, rest.split_once('/')) {
         ("PUT", Some((id, number))) => {
             let number = number.parse().map_err(|_| gone())?;
-            let upload = uploads.open.get_mut(id).filter(|upload| (1..=upload.count).contains(&number));
+            let upload = uploads
+                .open
+                .get_mut(id)
+                .filter(|upload| (1..=upload.count).contains(&number));
             upload.ok_or_else(gone)?.parts.insert(number, body.to_vec());
             Ok(Answer::new(200).header("etag", &etag(body)))
         }
@@ -147,6 +158,9 @@ pub(super) fn object_store(state: &mut State, method: &str, rest: &str, body: &[
             let path = uploads.downloads.get(rest).cloned().ok_or_else(gone)?;
             artifacts::download(state, &path, range)
         }
-        _ => Err(Refusal::Text(403, "<Error><Code>AccessDenied</Code></Error>".to_owned())),
+        _ => Err(Refusal::Text(
+            403,
+            "<Error><Code>AccessDenied</Code></Error>".to_owned(),
+        )),
     }
 }

@@ -53,7 +53,11 @@ pub(super) fn experiment_tag(tag: &str, value: &str) -> Handled<()> {
 
 /// Checks a name of a model where version 2 takes any that is not empty.
 pub(super) fn model_of(generation: Generation, name: &str) -> Handled<()> {
-    if generation.is_3() || name.is_empty() { model(name) } else { Ok(()) }
+    if generation.is_3() || name.is_empty() {
+        model(name)
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn model(name: &str) -> Handled<()> {
@@ -94,19 +98,12 @@ mod tests {
 
     #[test]
     fn keys_are_normal_paths_of_known_characters() {
-        for good in [
-            "loss",
-            "train/loss",
-            "a b",
-            "ü:1",
-            "a.b",
-            ".hidden",
-            "a-b_c",
-            "a/.../b",
-        ] {
+        for good in ["loss", "train/loss", "a b", "ü:1", "a.b", ".hidden", "a-b_c", "a/.../b"] {
             assert!(key("key", good).is_ok(), "{good}");
         }
-        for bad in ["", "/a", "a/", "a//b", ".", "..", "...", "a/../b", "a$", "a\"b", "a/./b"] {
+        for bad in [
+            "", "/a", "a/", "a//b", ".", "..", "...", "a/../b", "a$", "a\"b", "a/./b",
+        ] {
             assert!(key("key", bad).is_err(), "{bad}");
         }
         assert!(key("key", &"k".repeat(250)).is_ok());

@@ -208,7 +208,10 @@ pub(super) fn by_alias(state: &mut State, request: &Json) -> Handled {
     let number = number.ok_or_else(|| Refusal::invalid(format!("Registered model alias {alias} not found.")))?;
     // In version 2 an alias outlives its version.
     let version = model.versions.get(number).ok_or_else(|| {
-        Refusal::missing(format!("Model Version (name={}, version={number}) not found", model.name))
+        Refusal::missing(format!(
+            "Model Version (name={}, version={number}) not found",
+            model.name
+        ))
     })?;
     Ok(json!({"model_version": model_versions::document(model, version, true)}))
 }
@@ -231,11 +234,18 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     if max > 1000 {
         page::limit("max_results", max, 1000)?;
     }
-    let mut search = Search::new(Scope::Models, state.generation, request.text("filter"), &request.texts("order_by"))?;
+    let mut search = Search::new(
+        Scope::Models,
+        state.generation,
+        request.text("filter"),
+        &request.texts("order_by"),
+    )?;
     // Prompts are kept as registered models, and only a search that asks for them shows them.
     let prompts = search.takes_prompts();
     let prompt = |model: &Model| model.tags.iter().any(|(key, value)| key == PROMPT && value == "true");
-    let mut found: Vec<&Model> = state.space.models
+    let mut found: Vec<&Model> = state
+        .space
+        .models
         .values()
         .filter(|model| prompts || !prompt(model))
         .filter(|model| search.accepts(|entity, key| cell(model, entity, key)))

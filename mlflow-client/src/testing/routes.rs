@@ -8,8 +8,8 @@ use super::json::Json;
 use super::schema::{self, Field};
 use super::state::State;
 use super::{
-    access, artifacts, batch, experiments, history, logged_models, metrics, model_versions, multipart, registered_models,
-    runs, webhooks, workspaces,
+    access, artifacts, batch, experiments, history, logged_models, metrics, model_versions, multipart,
+    registered_models, runs, webhooks, workspaces,
 };
 
 type Handler = fn(&mut State, &Json) -> Handled;
@@ -212,7 +212,10 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
         }
     };
     access::check(state, request)?;
-    let workspace = request.headers.get("x-mlflow-workspace").and_then(|value| value.to_str().ok());
+    let workspace = request
+        .headers
+        .get("x-mlflow-workspace")
+        .and_then(|value| value.to_str().ok());
     workspaces::enter(state, workspace)?;
     match path {
         "/health" => return read_only(Answer::new(200).body("OK", "text/plain; charset=utf-8")),
@@ -442,7 +445,12 @@ fn raw(request: &Request, fields: &[Field]) -> Handled<Json> {
             .map(|value| value.to_str().unwrap_or_default())
         {
             None => return Err(Refusal::invalid("Bad Request. Content-Type header is missing.")),
-            Some(kind) if kind.split(';').next().is_none_or(|kind| kind.trim() != "application/json") => {
+            Some(kind)
+                if kind
+                    .split(';')
+                    .next()
+                    .is_none_or(|kind| kind.trim() != "application/json") =>
+            {
                 return Err(Refusal::invalid(
                     "Bad Request. Content-Type must be one of ['application/json'].",
                 ));
@@ -513,7 +521,7 @@ fn proxy(state: &mut State, request: &Request, rest: &str) -> Handled<Answer> {
             return Err(Refusal::Page(405));
         }
         let generation = state.generation;
-    let message = |fields| schema::read(&raw(request, fields)?, fields, generation);
+        let message = |fields| schema::read(&raw(request, fields)?, fields, generation);
         return match action {
             "create" => multipart::create(state, &base(request), &path, &message(multipart::CREATE)?),
             "complete" => multipart::complete(state, &path, &message(multipart::COMPLETE)?),

@@ -343,7 +343,9 @@ pub(super) fn log_model(state: &mut State, request: &Json) -> Handled {
         .filter(|field| model.get(field).is_none())
         .collect();
     if !missing.is_empty() {
-        return Err(Refusal::invalid(format!("Model json is missing mandatory fields: {missing:?}")));
+        return Err(Refusal::invalid(format!(
+            "Model json is missing mandatory fields: {missing:?}"
+        )));
     }
     let run = state.active_run(request.text("run_id"))?;
     let known = run.tags.iter().find(|(key, _)| key == HISTORY);
@@ -361,7 +363,9 @@ pub(super) fn log_outputs(state: &mut State, request: &Json) -> Handled {
     for model in request.list("models") {
         let id = model.text("model_id").to_owned();
         if run.model_outputs.iter().chain(&fresh).any(|(known, _)| *known == id) {
-            return Err(Refusal::database("UNIQUE constraint failed: inputs.source_type, inputs.source_id, inputs.destination_type, inputs.destination_id"));
+            return Err(Refusal::database(
+                "UNIQUE constraint failed: inputs.source_type, inputs.source_id, inputs.destination_type, inputs.destination_id",
+            ));
         }
         fresh.push((id, model.int("step").unwrap_or(0)));
     }
@@ -410,7 +414,12 @@ fn cell(run: &Run, entity: &str, key: &str) -> Option<Cell> {
 
 pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let max = page::limit("max_results", request.int("max_results").unwrap_or(1000), 50_000)?;
-    let search = Search::new(Scope::Runs, state.generation, request.text("filter"), &request.texts("order_by"))?;
+    let search = Search::new(
+        Scope::Runs,
+        state.generation,
+        request.text("filter"),
+        &request.texts("order_by"),
+    )?;
     let mut experiments = Vec::new();
     for id in request.texts("experiment_ids") {
         let number = id.parse::<i64>();
@@ -424,7 +433,9 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
         })?);
     }
     let view = request.text("run_view_type");
-    let mut found: Vec<&Run> = state.space.runs
+    let mut found: Vec<&Run> = state
+        .space
+        .runs
         .values()
         .filter(|run| experiments.contains(&run.experiment) && in_view(view, run.deleted))
         .filter(|run| search.accepts(|entity, key| cell(run, entity, key)))

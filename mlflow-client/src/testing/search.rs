@@ -169,10 +169,11 @@ impl Search {
         }
         for item in order {
             let (entity, key, descending) = order_item(scope, item)?;
-            if scope == Scope::Runs && search
-                .order
-                .iter()
-                .any(|(known, name, _)| *known == entity && *name == key)
+            if scope == Scope::Runs
+                && search
+                    .order
+                    .iter()
+                    .any(|(known, name, _)| *known == entity && *name == key)
             {
                 return Err(Refusal::internal(format!(
                     "`order_by` contains duplicate fields: {order:?}"
@@ -366,7 +367,9 @@ fn clause(scope: Scope, generation: Generation, part: &[Token]) -> Handled<Claus
     let literal = match rest {
         [] => Literal::None,
         // A condition without an AND before it is not looked at.
-        [Token::Text(text), Token::Name(next), Token::Operator(_), ..] if next.contains('.') => Literal::Text(text.clone()),
+        [Token::Text(text), Token::Name(next), Token::Operator(_), ..] if next.contains('.') => {
+            Literal::Text(text.clone())
+        }
         [Token::Text(text)] => Literal::Text(text.clone()),
         [Token::Number(number)] => Literal::Number(*number),
         [Token::Open, items @ .., Token::Close] => {
@@ -471,7 +474,9 @@ fn order_item(scope: Scope, item: &str) -> Handled<(&'static str, String, bool)>
             Some("metrics") => {}
             Some(_) => return Err(refuse()),
             None if resolve(scope, &name).is_err() => {
-                return Err(Refusal::UnknownAttribute(format!("Invalid order by field name: {name}")));
+                return Err(Refusal::UnknownAttribute(format!(
+                    "Invalid order by field name: {name}"
+                )));
             }
             None => {}
         }
@@ -600,7 +605,12 @@ mod tests {
             "attributes.start_time >= 7",
             "params.none IS NULL",
         ] {
-            assert!(Search::new(Scope::Runs, Generation::Three, good, &[]).unwrap().accepts(cells), "{good}");
+            assert!(
+                Search::new(Scope::Runs, Generation::Three, good, &[])
+                    .unwrap()
+                    .accepts(cells),
+                "{good}"
+            );
         }
         for no in [
             "metrics.none != 1",
@@ -608,7 +618,12 @@ mod tests {
             "params.a.b = 'X y'",
             "run_id NOT IN ('r1')",
         ] {
-            assert!(!Search::new(Scope::Runs, Generation::Three, no, &[]).unwrap().accepts(cells), "{no}");
+            assert!(
+                !Search::new(Scope::Runs, Generation::Three, no, &[])
+                    .unwrap()
+                    .accepts(cells),
+                "{no}"
+            );
         }
     }
 

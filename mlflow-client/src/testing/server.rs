@@ -130,8 +130,8 @@ impl MlflowServer {
 
     async fn mount(&self, builder: MockServerBuilder) -> RunningMlflowServer {
         let server = builder.disable_request_recording().start().await;
-        let broken = Mock::given(Broken(self.clone()))
-            .respond_with_err(|_: &Request| std::io::Error::other("connection ended"));
+        let broken =
+            Mock::given(Broken(self.clone())).respond_with_err(|_: &Request| std::io::Error::other("connection ended"));
         broken.with_priority(1).mount(&server).await;
         Mock::given(any()).respond_with(self.clone()).mount(&server).await;
         RunningMlflowServer {

@@ -55,7 +55,9 @@ pub(super) fn resolve(state: &State, source: &str, run: &str, model_id: &str) ->
                 return Err(refuse());
             }
             // The run need not exist: only the text of the source is looked at.
-            let storage = state.space.runs
+            let storage = state
+                .space
+                .runs
                 .get(run)
                 .map_or_else(|| source.to_owned(), |run| format!("{}/{path}", run.uri));
             Ok(Source { storage, ..plain(run) })
@@ -102,7 +104,9 @@ fn of_model(state: &State, source: &str, run: &str, model_id: &str) -> Handled<S
     // What version 2 cannot resolve it fails on.
     let fails = |_: Refusal| Refusal::internal(format!("'{source}' could not be resolved"));
     if !state.is_3() {
-        let numbered = rest.split_once('/').is_some_and(|(_, version)| version.parse::<i64>().is_ok());
+        let numbered = rest
+            .split_once('/')
+            .is_some_and(|(_, version)| version.parse::<i64>().is_ok());
         return if numbered {
             of_version(state, source, rest, run).map_err(fails)
         } else {
@@ -143,7 +147,9 @@ fn of_version(state: &State, source: &str, rest: &str, run: &str) -> Handled<Sou
         };
         (name, number.ok_or_else(missing)?)
     };
-    let target = state.space.models
+    let target = state
+        .space
+        .models
         .get(name)
         .and_then(|model| model.versions.get(&version))
         .ok_or_else(missing)?;

@@ -92,11 +92,17 @@ fn check_url(text: &str) -> Handled<()> {
             let IpAddr::V6(address) = IpAddr::V6(address) else {
                 return Err(refuse("the host is not public"));
             };
-            !address.is_loopback() && !address.is_unspecified() && (address.segments().first().unwrap_or(&0) & 0xfe00) != 0xfc00
+            !address.is_loopback()
+                && !address.is_unspecified()
+                && (address.segments().first().unwrap_or(&0) & 0xfe00) != 0xfc00
         }
         None => false,
     };
-    if public { Ok(()) } else { Err(refuse("the host is not public")) }
+    if public {
+        Ok(())
+    } else {
+        Err(refuse("the host is not public"))
+    }
 }
 
 fn is_public(address: Ipv4Addr) -> bool {
@@ -122,7 +128,9 @@ fn check_events(request: &Json) -> Handled<Vec<Value>> {
             _ => action == "EXCEEDED",
         };
         if !good {
-            return Err(Refusal::invalid(format!("Invalid action '{action}' for entity '{entity}'.")));
+            return Err(Refusal::invalid(format!(
+                "Invalid action '{action}' for entity '{entity}'."
+            )));
         }
         events.push(json!({"entity": entity, "action": action}));
     }
@@ -161,7 +169,11 @@ pub(super) fn list(state: &mut State, request: &Json) -> Handled {
     let max = page::limit("max_results", max, 1000)?;
     let newest: Vec<&Webhook> = state.space.webhooks.iter().rev().collect();
     let (items, next) = page::slice(newest, max, request.text("page_token"))?;
-    Ok(page::answer("webhooks", items.into_iter().map(document).collect(), next))
+    Ok(page::answer(
+        "webhooks",
+        items.into_iter().map(document).collect(),
+        next,
+    ))
 }
 
 pub(super) fn get(state: &State, id: &str) -> Handled {

@@ -67,9 +67,10 @@ pub(super) fn enter(state: &mut State, name: Option<&str>) -> Handled<()> {
         return Err(Refusal::Coded {
             code: "FEATURE_DISABLED",
             status: 500,
-            message: "Workspace APIs are not available: workspaces are not enabled on this server. Start the server with \
+            message:
+                "Workspace APIs are not available: workspaces are not enabled on this server. Start the server with \
                       --enable-workspaces (or set MLFLOW_ENABLE_WORKSPACES=true) to enable workspaces support."
-                .to_owned(),
+                    .to_owned(),
         });
     }
     if !state.workspaces.known.contains_key(name) {
@@ -98,7 +99,12 @@ fn check_name(name: &str) -> Handled<()> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let length = name.chars().count();
     let reserved = matches!(name, "workspaces" | "api" | "ajax-api" | "static-files");
-    if !(2..=63).contains(&length) || !name.chars().all(good) || name.starts_with('-') || name.ends_with('-') || reserved {
+    if !(2..=63).contains(&length)
+        || !name.chars().all(good)
+        || name.starts_with('-')
+        || name.ends_with('-')
+        || reserved
+    {
         return Err(Refusal::invalid(format!(
             "Workspace name '{name}' must match the pattern ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$ (lowercase alphanumeric with optional internal hyphens)."
         )));
@@ -145,7 +151,11 @@ pub(super) fn check_enabled(state: &State, rule: &str) -> Handled<()> {
 }
 
 pub(super) fn list(state: &State) -> Answer {
-    let all = state.workspaces.known.iter().map(|(name, workspace)| show(name, workspace));
+    let all = state
+        .workspaces
+        .known
+        .iter()
+        .map(|(name, workspace)| show(name, workspace));
     let mut value = empty();
     put_list(&mut value, "workspaces", all.collect());
     document(&value)
@@ -154,7 +164,9 @@ pub(super) fn list(state: &State) -> Answer {
 pub(super) fn create(state: &mut State, request: &Json) -> Handled<Answer> {
     let name = request.text("name");
     if name == DEFAULT {
-        return Err(Refusal::invalid("The 'default' workspace is reserved and cannot be created"));
+        return Err(Refusal::invalid(
+            "The 'default' workspace is reserved and cannot be created",
+        ));
     }
     check_name(name)?;
     if state.workspaces.known.contains_key(name) {
@@ -189,7 +201,9 @@ pub(super) fn update(state: &mut State, name: &str, request: &Json) -> Handled<A
 
 pub(super) fn delete(state: &mut State, name: &str, mode: &str) -> Handled<Answer> {
     if name == DEFAULT {
-        return Err(Refusal::invalid("The 'default' workspace is reserved and cannot be deleted"));
+        return Err(Refusal::invalid(
+            "The 'default' workspace is reserved and cannot be deleted",
+        ));
     }
     check_name(name)?;
     if !matches!(mode, "" | "RESTRICT" | "CASCADE" | "SET_DEFAULT") {

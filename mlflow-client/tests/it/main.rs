@@ -19,3 +19,5 @@ mod faults;
 mod transport;
 #[cfg(feature = "testing")]
 mod wire;
+#[cfg(feature = "testing")]
+mod written;

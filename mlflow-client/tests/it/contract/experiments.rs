@@ -40,13 +40,19 @@ pub(super) async fn experiments_are_found_tagged_and_renamed(client: &Client) {
     let experiments = client.experiments();
     let mut ids = Vec::new();
     for n in 0..3 {
-        let new = CreateExperiment::new(format!("{mark}-{n}")).tag("mark", &mark).tag("n", n.to_string());
+        let new = CreateExperiment::new(format!("{mark}-{n}"))
+            .tag("mark", &mark)
+            .tag("n", n.to_string());
         ids.push(experiments.create(new).await.unwrap());
     }
     experiments.delete(&ids[2]).await.unwrap();
     let search = |view| {
         SearchExperiments::new()
-            .filter(ExperimentKey::tag("mark").equals(&mark).and(ExperimentKey::name().like(format!("{mark}-%"))))
+            .filter(
+                ExperimentKey::tag("mark")
+                    .equals(&mark)
+                    .and(ExperimentKey::name().like(format!("{mark}-%"))),
+            )
             .order_by(ExperimentKey::name().descending())
             .view_type(view)
             .max_results(1)
@@ -64,22 +70,33 @@ pub(super) async fn experiments_are_found_tagged_and_renamed(client: &Client) {
     experiments.update(&ids[0], &renamed).await.unwrap();
     experiments.set_tag(&ids[0], "more", "grün").await.unwrap();
     let experiment = experiments.get(&ids[0]).await.unwrap();
-    assert_eq!((experiment.name.as_str(), experiment.tag("more")), (renamed.as_str(), Some("grün")));
+    assert_eq!(
+        (experiment.name.as_str(), experiment.tag("more")),
+        (renamed.as_str(), Some("grün"))
+    );
     assert_eq!(experiment.lifecycle_stage, LifecycleStage::Active);
     let taken = experiments.update(&ids[1], &renamed).await;
     assert!(matches!(taken, Err(Error::InvalidArgument(_))), "{taken:?}");
     let deleted = experiments.update(&ids[2], "x").await;
-    assert!(matches!(&deleted, Err(error @ Error::Server(_)) if !error.is_retryable()), "{deleted:?}");
+    assert!(
+        matches!(&deleted, Err(error @ Error::Server(_)) if !error.is_retryable()),
+        "{deleted:?}"
+    );
     assert!(matches!(experiments.get("99999999").await, Err(Error::NotFound(_))));
     if !refused_as_too_old(client, experiments.delete_tag(&ids[0], "more").await).await {
         assert_eq!(experiments.get(&ids[0]).await.unwrap().tag("more"), None);
-        assert!(matches!(experiments.delete_tag(&ids[0], "more").await, Err(Error::NotFound(_))));
+        assert!(matches!(
+            experiments.delete_tag(&ids[0], "more").await,
+            Err(Error::NotFound(_))
+        ));
     }
 }
 
 async fn experiments_of(client: &Client, search: SearchExperiments) -> Vec<mlflow_client::ExperimentId> {
     let all: Vec<_> = client.experiments().search_all(search).try_collect().await.unwrap();
-    all.into_iter().map(|experiment: mlflow_client::Experiment| experiment.experiment_id).collect()
+    all.into_iter()
+        .map(|experiment: mlflow_client::Experiment| experiment.experiment_id)
+        .collect()
 }
 
 pub(super) async fn datasets_of_experiments_are_listed(client: &Client) {
@@ -90,7 +107,11 @@ pub(super) async fn datasets_of_experiments_are_listed(client: &Client) {
     let found = client.experiments().search_datasets([&experiment]).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(
-        (found[0].name.as_str(), found[0].digest.as_str(), found[0].context.as_str()),
+        (
+            found[0].name.as_str(),
+            found[0].digest.as_str(),
+            found[0].context.as_str()
+        ),
         ("penguins", "d1", "training")
     );
     assert_eq!(found[0].experiment_id, experiment);

@@ -69,15 +69,30 @@ pub(super) async fn stages_and_tags_of_versions(client: &Client) {
     assert_eq!(models.create(new).await.unwrap().tag("team"), Some("a"));
     let versions = client.model_versions();
     for _ in 0..2 {
-        versions.create(CreateModelVersion::new(&name, "s3://bucket/key").run_link("https://x")).await.unwrap();
+        versions
+            .create(CreateModelVersion::new(&name, "s3://bucket/key").run_link("https://x"))
+            .await
+            .unwrap();
     }
-    versions.transition_stage(&name, 1, Stage::Production, false).await.unwrap();
-    let second = versions.transition_stage(&name, 2, Stage::Production, true).await.unwrap();
+    versions
+        .transition_stage(&name, 1, Stage::Production, false)
+        .await
+        .unwrap();
+    let second = versions
+        .transition_stage(&name, 2, Stage::Production, true)
+        .await
+        .unwrap();
     assert_eq!(second.current_stage, Stage::Production);
     let first = versions.get(&name, 1).await.unwrap();
-    assert_eq!((first.current_stage, first.run_link.as_str()), (Stage::Archived, "https://x"));
+    assert_eq!(
+        (first.current_stage, first.run_link.as_str()),
+        (Stage::Archived, "https://x")
+    );
     let latest = models.latest_versions(&name, &[Stage::Production]).await.unwrap();
-    assert_eq!(latest.iter().map(|version| version.version.get()).collect::<Vec<_>>(), [2]);
+    assert_eq!(
+        latest.iter().map(|version| version.version.get()).collect::<Vec<_>>(),
+        [2]
+    );
     assert_eq!(models.latest_versions(&name, &[]).await.unwrap().len(), 2);
     let archived = versions.transition_stage(&name, 2, Stage::Archived, true).await;
     assert!(matches!(archived, Err(Error::InvalidRequest(_))), "{archived:?}");
@@ -99,21 +114,32 @@ pub(super) async fn models_and_versions_are_found(client: &Client) {
     let (models, versions) = (client.registered_models(), client.model_versions());
     for n in ["a", "b", "c"] {
         let name = format!("{mark}-{n}");
-        models.create(CreateRegisteredModel::new(&name).tag("n", n)).await.unwrap();
+        models
+            .create(CreateRegisteredModel::new(&name).tag("n", n))
+            .await
+            .unwrap();
         for _ in 0..2 {
             let source = format!("s3://bucket/{mark}/{n}");
-            versions.create(CreateModelVersion::new(&name, source).tag("n", n)).await.unwrap();
+            versions
+                .create(CreateModelVersion::new(&name, source).tag("n", n))
+                .await
+                .unwrap();
         }
     }
     let names = |filter| async {
         let search = SearchRegisteredModels::new().filter(filter).max_results(2);
         let all: Vec<_> = models.search_all(search).try_collect().await.unwrap();
-        all.into_iter().map(|model| model.name.rsplit('-').next().unwrap().to_owned()).collect::<Vec<_>>()
+        all.into_iter()
+            .map(|model| model.name.rsplit('-').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     let mine = || RegisteredModelKey::name().like(format!("{mark}-%"));
     assert_eq!(names(mine()).await, ["a", "b", "c"]);
     assert_eq!(names(mine().and(RegisteredModelKey::tag("n").equals("b"))).await, ["b"]);
-    assert_eq!(names(RegisteredModelKey::name().one_of([format!("{mark}-c")])).await, ["c"]);
+    assert_eq!(
+        names(RegisteredModelKey::name().one_of([format!("{mark}-c")])).await,
+        ["c"]
+    );
     let numbers = |filter| async {
         let search = SearchModelVersions::new()
             .filter(filter)
@@ -126,8 +152,14 @@ pub(super) async fn models_and_versions_are_found(client: &Client) {
     let mine = || ModelVersionKey::source_path().like(format!("s3://bucket/{mark}/%"));
     assert_eq!(numbers(mine()).await, [2, 1, 2, 1, 2, 1]);
     assert_eq!(numbers(mine().and(ModelVersionKey::tag("n").equals("a"))).await, [2, 1]);
-    assert_eq!(numbers(mine().and(ModelVersionKey::version_number().greater_than(1))).await, [2, 2, 2]);
-    assert_eq!(numbers(ModelVersionKey::name().one_of([format!("{mark}-a")])).await, [2, 1]);
+    assert_eq!(
+        numbers(mine().and(ModelVersionKey::version_number().greater_than(1))).await,
+        [2, 2, 2]
+    );
+    assert_eq!(
+        numbers(ModelVersionKey::name().one_of([format!("{mark}-a")])).await,
+        [2, 1]
+    );
     assert_eq!(numbers(ModelVersionKey::run_id().equals(&mark)).await, [0; 0]);
 }
 
@@ -137,15 +169,38 @@ pub(super) async fn prompts_are_kept_apart(client: &Client) {
     let made = prompts.create_version(&name, "Hello {{name}}", "first").await;
     let made = made.unwrap();
     assert_eq!((made.version.get(), made.template.as_str()), (1, "Hello {{name}}"));
-    assert_eq!(prompts.create_version(&name, "Hi {{name}}", "").await.unwrap().version.get(), 2);
-    client.registered_models().set_alias(&name, "production", 1).await.unwrap();
+    assert_eq!(
+        prompts
+            .create_version(&name, "Hi {{name}}", "")
+            .await
+            .unwrap()
+            .version
+            .get(),
+        2
+    );
+    client
+        .registered_models()
+        .set_alias(&name, "production", 1)
+        .await
+        .unwrap();
     let found = prompts.get_by_alias(&name, "production").await.unwrap().unwrap();
-    assert_eq!((found.template.as_str(), found.description.as_str()), ("Hello {{name}}", "first"));
+    assert_eq!(
+        (found.template.as_str(), found.description.as_str()),
+        ("Hello {{name}}", "first")
+    );
     assert!(found.tags.is_empty());
     assert_eq!(prompts.get(&name, 9).await.unwrap(), None);
     let search = || SearchRegisteredModels::new().filter(RegisteredModelKey::name().equals(&name));
     assert_eq!(prompts.search(search()).await.unwrap().items.len(), 1);
-    assert!(client.registered_models().search(search()).await.unwrap().items.is_empty());
+    assert!(
+        client
+            .registered_models()
+            .search(search())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
     let model = unique("model");
     client.registered_models().create(model.as_str()).await.unwrap();
     let taken = prompts.create_version(&model, "x", "").await;
@@ -171,6 +226,12 @@ pub(super) async fn logged_models_become_versions(client: &Client) {
     let model = model.unwrap();
     let version = CreateModelVersion::of_logged_model(&name, model.id());
     let version = client.model_versions().create(version).await.unwrap();
-    assert_eq!((&version.source, &version.run_id), (&format!("models:/{}", model.id()), &id));
-    assert_eq!(client.model_versions().download_uri(&name, 1).await.unwrap(), model.info.artifact_uri);
+    assert_eq!(
+        (&version.source, &version.run_id),
+        (&format!("models:/{}", model.id()), &id)
+    );
+    assert_eq!(
+        client.model_versions().download_uri(&name, 1).await.unwrap(),
+        model.info.artifact_uri
+    );
 }

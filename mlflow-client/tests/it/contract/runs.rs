@@ -1,10 +1,10 @@
 //! Runs and what is logged to them.
 
+use futures_util::TryStreamExt;
 use mlflow_client::{
     BulkHistory, Client, CreateLoggedModel, CreateRun, DatasetInput, Error, LogBatch, Metric, ModelMetric, ModelOutput,
     RunId, RunStatus, SearchRuns, UpdateRun, ViewType,
 };
-use futures_util::TryStreamExt;
 use serde_json::json;
 
 use super::{refused_as_too_old, run, unique};
@@ -163,20 +163,33 @@ pub(super) async fn datasets_are_inputs(client: &Client) {
 pub(super) async fn histories_come_in_pages_and_thinned_out(client: &Client) {
     let id = run(client).await;
     let points = (0..10).map(|step| Metric::new("m", 1.0).step(step));
-    client.runs().log_batch(&id, &LogBatch::new().metrics(points)).await.unwrap();
+    client
+        .runs()
+        .log_batch(&id, &LogBatch::new().metrics(points))
+        .await
+        .unwrap();
     let page = client.runs().metric_history_page(&id, "m", 4, None).await.unwrap();
     assert_eq!((page.items.len(), page.next_page_token.is_some()), (4, true));
     let all: Vec<_> = client.runs().metric_history_all(&id, "m").try_collect().await.unwrap();
-    assert_eq!(all.iter().map(|point| point.step).collect::<Vec<_>>(), Vec::from_iter(0..10));
+    assert_eq!(
+        all.iter().map(|point| point.step).collect::<Vec<_>>(),
+        Vec::from_iter(0..10)
+    );
     let bulk = |wanted: BulkHistory| async { client.runs().metric_history_bulk(wanted).await };
     let few = bulk(BulkHistory::new([&id], "m").max_results(3)).await.unwrap();
     // Version 2 keeps one more.
-    assert!((3..=4).contains(&few.len()) && few[0].step == 0 && few[few.len() - 1].step == 9, "{few:?}");
+    assert!(
+        (3..=4).contains(&few.len()) && few[0].step == 0 && few[few.len() - 1].step == 9,
+        "{few:?}"
+    );
     assert!(few.iter().all(|point| point.run_id == id && point.key == "m"));
     let part = bulk(BulkHistory::new([&id], "m").steps(2, 4)).await.unwrap();
     assert_eq!(part.iter().map(|point| point.step).collect::<Vec<_>>(), [2, 3, 4]);
     let none: [RunId; 0] = [];
-    assert!(matches!(bulk(BulkHistory::new(none, "m")).await, Err(Error::InvalidRequest(_))));
+    assert!(matches!(
+        bulk(BulkHistory::new(none, "m")).await,
+        Err(Error::InvalidRequest(_))
+    ));
 }
 
 pub(super) async fn models_are_inputs_and_outputs(client: &Client) {

@@ -94,7 +94,11 @@ pub(super) async fn filters_mean_what_they_say(client: &Client) {
             .param("p.q", format!("v{n}"));
         client.runs().log_batch(&id, &batch).await.unwrap();
         if n == 0 {
-            client.runs().update(&id, UpdateRun::ended(RunStatus::Failed)).await.unwrap();
+            client
+                .runs()
+                .update(&id, UpdateRun::ended(RunStatus::Failed))
+                .await
+                .unwrap();
             let dataset = DatasetInput::new("d's", "g", "local", "{}").context("test");
             client.runs().log_inputs(&id, &[dataset]).await.unwrap();
         }
@@ -106,25 +110,41 @@ pub(super) async fn filters_mean_what_they_say(client: &Client) {
         (RunKey::metric("val/loss 1").at_most(0), vec!["run 0"]),
         (RunKey::param("p.q").equals("v1"), vec!["run 1"]),
         (RunKey::param("p.q").not_equals("v1"), vec!["run 0", "run 2"]),
-        (RunKey::tag("odd key: a/b.c").equals(odd).and(RunKey::tag("n").ilike("2")), vec!["run 2"]),
+        (
+            RunKey::tag("odd key: a/b.c")
+                .equals(odd)
+                .and(RunKey::tag("n").ilike("2")),
+            vec!["run 2"],
+        ),
         (RunKey::run_name().like("%1"), vec!["run 1"]),
         (RunKey::status().equals(RunStatus::Failed.as_str()), vec!["run 0"]),
-        (RunKey::user_id().equals("me").and(RunKey::end_time().greater_than(0)), vec!["run 0"]),
+        (
+            RunKey::user_id().equals("me").and(RunKey::end_time().greater_than(0)),
+            vec!["run 0"],
+        ),
         (RunKey::start_time().less_than(jiff::Timestamp::UNIX_EPOCH), vec![]),
         (RunKey::dataset_name().one_of(["x", "d's"]), vec!["run 0"]),
         (RunKey::dataset_context().equals("test"), vec!["run 0"]),
         (RunKey::run_id().one_of(["0123"]), vec![]),
         (RunKey::run_id().none_of(["0123"]).and("tags.n = '1'"), vec!["run 1"]),
     ] {
-        let search = SearchRuns::new([&experiment]).filter(filter.clone()).order_by(by_name());
+        let search = SearchRuns::new([&experiment])
+            .filter(filter.clone())
+            .order_by(by_name());
         assert_eq!(found(client, search).await, names, "{filter:?}");
     }
     let order = |order: OrderBy<Run>| SearchRuns::new([&experiment]).order_by(order).max_results(2);
     let down = ["run 2", "run 1", "run 0"];
-    assert_eq!(found(client, order(RunKey::metric("val/loss 1").descending())).await, down);
+    assert_eq!(
+        found(client, order(RunKey::metric("val/loss 1").descending())).await,
+        down
+    );
     assert_eq!(found(client, order(RunKey::param("p.q").descending())).await, down);
     assert_eq!(found(client, order(RunKey::tag("n").descending())).await, down);
-    assert_eq!(found(client, order(RunKey::start_time().ascending())).await, ["run 0", "run 1", "run 2"]);
+    assert_eq!(
+        found(client, order(RunKey::start_time().ascending())).await,
+        ["run 0", "run 1", "run 2"]
+    );
     let null: Filter<Run> = RunKey::tag("none").is_null();
     let search = client.runs().search(SearchRuns::new([&experiment]).filter(null)).await;
     if client.server_version().await.unwrap().major >= 3 {
@@ -136,7 +156,13 @@ pub(super) async fn filters_mean_what_they_say(client: &Client) {
 
 pub(super) async fn what_cannot_be_written_is_not_sent(client: &Client) {
     let search = SearchRuns::new(["0"]).filter(RunKey::tag("t").equals("'\""));
-    assert!(matches!(client.runs().search(search).await, Err(Error::InvalidRequest(_))));
+    assert!(matches!(
+        client.runs().search(search).await,
+        Err(Error::InvalidRequest(_))
+    ));
     let search = SearchRuns::new(["0"]).order_by(RunKey::dataset_name().ascending());
-    assert!(matches!(client.runs().search(search).await, Err(Error::InvalidRequest(_))));
+    assert!(matches!(
+        client.runs().search(search).await,
+        Err(Error::InvalidRequest(_))
+    ));
 }

@@ -24,11 +24,18 @@ pub(super) async fn the_server_says_what_it_is(client: &Client) {
 pub(super) async fn everything_else_is_reached_by_raw_calls(client: &Client) {
     let name = unique("raw");
     let made: Value = client
-        .raw(Method::POST, "/api/2.0/mlflow/experiments/create", &json!({"name": name}))
+        .raw(
+            Method::POST,
+            "/api/2.0/mlflow/experiments/create",
+            &json!({"name": name}),
+        )
         .await
         .unwrap();
     let query = json!({"experiment_id": made["experiment_id"]});
-    let found: Value = client.raw(Method::GET, "api/2.0/mlflow/experiments/get", &query).await.unwrap();
+    let found: Value = client
+        .raw(Method::GET, "api/2.0/mlflow/experiments/get", &query)
+        .await
+        .unwrap();
     assert_eq!(found["experiment"]["name"], json!(name));
     let text = format!("/api/2.0/mlflow/experiments/get-by-name?experiment_name={name}");
     let found: Value = client.request(Method::GET, &text).send().await.unwrap();
@@ -50,12 +57,18 @@ pub(super) async fn webhooks_are_kept(client: &Client) {
     assert_eq!((&made.status, &made.events), (&WebhookStatus::Active, &vec![event]));
     let change = WebhookSettings::new().name("other").status(WebhookStatus::Disabled);
     let changed = client.webhooks().update(&made.webhook_id, change).await.unwrap();
-    assert_eq!((changed.name.as_str(), &changed.status), ("other", &WebhookStatus::Disabled));
+    assert_eq!(
+        (changed.name.as_str(), &changed.status),
+        ("other", &WebhookStatus::Disabled)
+    );
     let all: Vec<_> = client.webhooks().list_all().try_collect().await.unwrap();
     assert!(all.iter().any(|webhook| webhook.webhook_id == made.webhook_id));
     client.webhooks().delete(&made.webhook_id).await.unwrap();
     assert_eq!(client.webhooks().get_opt(&made.webhook_id).await.unwrap(), None);
-    let gone = client.webhooks().delete(&WebhookId::new(uuid::Uuid::new_v4().to_string())).await;
+    let gone = client
+        .webhooks()
+        .delete(&WebhookId::new(uuid::Uuid::new_v4().to_string()))
+        .await;
     assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
     let private = client.webhooks().create(settings.url("https://127.0.0.1/x")).await;
     assert!(matches!(private, Err(Error::InvalidArgument(_))), "{private:?}");
@@ -66,6 +79,9 @@ pub(super) async fn workspaces_that_are_switched_off_are_told(client: &Client) {
     if refused_as_too_old(client, list.as_ref().map(drop)).await {
         return;
     }
-    assert!(matches!(&list, Err(error @ Error::Unsupported(_)) if !error.is_retryable()), "{list:?}");
+    assert!(
+        matches!(&list, Err(error @ Error::Unsupported(_)) if !error.is_retryable()),
+        "{list:?}"
+    );
     assert!(list.unwrap_err().to_string().contains("--enable-workspaces"));
 }

@@ -46,14 +46,22 @@ fn differences(case: &str, steps: &[Value], expected: &Value, found: &[Value]) -
     let mut all = Vec::new();
     let expected = expected.as_array().map(Vec::as_slice).unwrap_or_default();
     if expected.len() != found.len() {
-        all.push(format!("{case}: {} answers were recorded, {} came", expected.len(), found.len()));
+        all.push(format!(
+            "{case}: {} answers were recorded, {} came",
+            expected.len(),
+            found.len()
+        ));
     }
     for (at, (expected, found)) in expected.iter().zip(found).enumerate() {
         let mut parts = Vec::new();
         shape::compare("", expected, found, &mut parts);
         if !parts.is_empty() {
             let step = steps.get(at).map(play::title).unwrap_or_default();
-            all.push(format!("{case}, step {}, {step}:\n    {}", at + 1, parts.join("\n    ")));
+            all.push(format!(
+                "{case}, step {}, {step}:\n    {}",
+                at + 1,
+                parts.join("\n    ")
+            ));
         }
     }
     all
@@ -120,7 +128,11 @@ async fn on_real_servers(topic: &str) {
             record(topic, generation, server).await;
         }
         let differences = compare(topic, generation, server).await;
-        all.extend(differences.into_iter().map(|text| format!("MLflow {generation}: {text}")));
+        all.extend(
+            differences
+                .into_iter()
+                .map(|text| format!("MLflow {generation}: {text}")),
+        );
     }
     report("real servers", &all);
 }

@@ -20,7 +20,13 @@ pub(super) type Names = HashMap<String, String>;
 pub(super) fn title(step: &Value) -> String {
     let mut text = step.to_string();
     if text.len() > 300 {
-        text.truncate(text.char_indices().map(|(at, _)| at).take_while(|at| *at <= 300).last().unwrap_or(0));
+        text.truncate(
+            text.char_indices()
+                .map(|(at, _)| at)
+                .take_while(|at| *at <= 300)
+                .last()
+                .unwrap_or(0),
+        );
         text.push('…');
     }
     text
@@ -31,9 +37,15 @@ fn fill(text: &str, names: &Names) -> String {
     let mut filled = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
-        let (name, after) = after.split_once('}').unwrap_or_else(|| panic!("{text}: a name is not closed"));
+        let (name, after) = after
+            .split_once('}')
+            .unwrap_or_else(|| panic!("{text}: a name is not closed"));
         filled.push_str(before);
-        filled.push_str(names.get(name).unwrap_or_else(|| panic!("{text}: nothing is kept as {name}")));
+        filled.push_str(
+            names
+                .get(name)
+                .unwrap_or_else(|| panic!("{text}: nothing is kept as {name}")),
+        );
         rest = after;
     }
     filled + rest
@@ -76,7 +88,10 @@ pub(super) async fn play(server: &str, steps: &[Value]) -> Vec<Value> {
     let mut names = Names::from([("u".to_owned(), uuid::Uuid::new_v4().simple().to_string())]);
     let mut transcript = Vec::new();
     for step in steps {
-        let wanted = fill(step["do"].as_str().unwrap_or_else(|| panic!("{step}: nothing to do")), &names);
+        let wanted = fill(
+            step["do"].as_str().unwrap_or_else(|| panic!("{step}: nothing to do")),
+            &names,
+        );
         let (method, path) = wanted.split_once(' ').unwrap();
         let path = if path.starts_with('/') {
             path.to_owned()
@@ -114,18 +129,31 @@ pub(super) async fn play(server: &str, steps: &[Value]) -> Vec<Value> {
                 request = request.header(name, text_of(&value));
             }
         }
-        let answer = request.send().await.unwrap_or_else(|error| panic!("{}: {error}", title(step)));
+        let answer = request
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", title(step)));
         let status = answer.status().as_u16();
         let headers = answer.headers().clone();
-        let body = answer.bytes().await.unwrap_or_else(|error| panic!("{}: {error}", title(step)));
-        let json: Option<Value> = serde_json::from_slice(&body).ok().filter(|json: &Value| json.is_object());
+        let body = answer
+            .bytes()
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", title(step)));
+        let json: Option<Value> = serde_json::from_slice(&body)
+            .ok()
+            .filter(|json: &Value| json.is_object());
         if let (Some(Value::Object(keep)), Some(json)) = (step.get("keep"), &json) {
             for (name, pointer) in keep {
                 let found = json.pointer(pointer.as_str().unwrap());
                 names.insert(name.clone(), found.map(text_of).unwrap_or_default());
             }
         }
-        for name in step.get("keep").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+        for name in step
+            .get("keep")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(Map::keys)
+        {
             // What a server does not know gives no name; later steps show the same.
             names.entry(name.clone()).or_insert_with(|| "none".to_owned());
         }
@@ -135,7 +163,13 @@ pub(super) async fn play(server: &str, steps: &[Value]) -> Vec<Value> {
             let value = headers.get(name).map(|value| value.to_str().unwrap_or_default());
             shown.insert(name.to_owned(), value.map_or(Value::Null, Value::from));
         }
-        shape::body(&mut shown, json, &body, step.get("only").and_then(Value::as_array), &names);
+        shape::body(
+            &mut shown,
+            json,
+            &body,
+            step.get("only").and_then(Value::as_array),
+            &names,
+        );
         transcript.push(Value::Object(shown));
     }
     transcript

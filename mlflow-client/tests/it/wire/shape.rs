@@ -14,9 +14,23 @@ const TIMES: &[&str] = &[
     "last_updated_timestamp_ms",
 ];
 /// Lists without an order.
-const SETS: &[&str] = &["params", "tags", "aliases", "model_inputs", "model_outputs", "dataset_summaries", "model_params"];
+const SETS: &[&str] = &[
+    "params",
+    "tags",
+    "aliases",
+    "model_inputs",
+    "model_outputs",
+    "dataset_summaries",
+    "model_params",
+];
 
-pub(super) fn body(shown: &mut Map<String, Value>, json: Option<Value>, raw: &[u8], only: Option<&Vec<Value>>, names: &Names) {
+pub(super) fn body(
+    shown: &mut Map<String, Value>,
+    json: Option<Value>,
+    raw: &[u8],
+    only: Option<&Vec<Value>>,
+    names: &Names,
+) {
     match json {
         Some(Value::Object(mut error)) if error.contains_key("error_code") => {
             // Texts are for people.
@@ -31,7 +45,10 @@ pub(super) fn body(shown: &mut Map<String, Value>, json: Option<Value>, raw: &[u
                     .iter()
                     .map(|pointer| {
                         let pointer = pointer.as_str().unwrap();
-                        (pointer.to_owned(), json.pointer(pointer).cloned().unwrap_or(Value::Null))
+                        (
+                            pointer.to_owned(),
+                            json.pointer(pointer).cloned().unwrap_or(Value::Null),
+                        )
                     })
                     .collect::<Map<_, _>>()
                     .into(),
@@ -64,7 +81,9 @@ fn tidy(key: &str, value: Value, names: &Names) -> Value {
             }
             Value::Array(items)
         }
-        Value::Number(number) if TIMES.contains(&key) && number.as_i64().is_some_and(|time| time > 1_600_000_000_000) => {
+        Value::Number(number)
+            if TIMES.contains(&key) && number.as_i64().is_some_and(|time| time > 1_600_000_000_000) =>
+        {
             "<time>".into()
         }
         Value::String(text) => Value::String(unnamed(key, &text, names)),
@@ -96,8 +115,11 @@ fn unnamed(key: &str, text: &str, names: &Names) -> String {
             text = format!("mlflow-artifacts:/${{{name}}}{rest}");
         }
     }
-    let generated = text.split('-').count() == 3 && text.rsplit('-').next().is_some_and(|end| end.parse::<u32>().is_ok());
-    let two_words = text.split('-').count() >= 2 && key == "name" && text.rsplit('-').next().is_some_and(|end| end.parse::<u32>().is_ok());
+    let generated =
+        text.split('-').count() == 3 && text.rsplit('-').next().is_some_and(|end| end.parse::<u32>().is_ok());
+    let two_words = text.split('-').count() >= 2
+        && key == "name"
+        && text.rsplit('-').next().is_some_and(|end| end.parse::<u32>().is_ok());
     if (key == "run_name" || key == "value") && generated || two_words && !text.contains("${") {
         return "<generated>".to_owned();
     }
