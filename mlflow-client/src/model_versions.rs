@@ -94,13 +94,13 @@ pub struct ModelVersion {
     /// Address of a page about the run that made it, where the run is on another server.
     #[serde(default, deserialize_with = "wire::or_default")]
     pub run_link: String,
-    /// The logged model that it is. Since MLflow 3.
+    /// The logged model that it is; hosted servers only. Others tell it by [`source`](Self::source), `models:/m-…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_id: Option<LoggedModelId>,
-    /// Parameters of that model. Since MLflow 3.
+    /// Parameters of that model; hosted servers only.
     #[serde(default, deserialize_with = "wire::or_default")]
     pub model_params: Vec<ModelParam>,
-    /// Metrics of that model. Since MLflow 3.
+    /// Metrics of that model; hosted servers only.
     #[serde(default, deserialize_with = "wire::or_default")]
     pub model_metrics: Vec<ModelMetric>,
     /// How the job that deploys it is, as the server writes it; hosted servers only.

@@ -105,7 +105,7 @@ pub struct LoggedModelInfo {
     /// Its tags, in no particular order.
     #[serde(default, deserialize_with = "wire::or_default")]
     pub tags: Vec<Tag>,
-    /// Versions of registered models that it became.
+    /// Versions of registered models that it became; hosted servers only.
     #[serde(default, deserialize_with = "wire::or_default")]
     pub registrations: Vec<Registration>,
 }
@@ -206,9 +206,8 @@ impl CreateLoggedModel {
 pub struct SearchedDataset {
     /// Name.
     pub dataset_name: String,
-    /// Digest; any if `None`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dataset_digest: Option<String>,
+    /// Digest; without the right one nothing is found (MLflow 3.17).
+    pub dataset_digest: String,
 }
 
 /// What logged models are ordered by.
@@ -298,10 +297,10 @@ impl SearchLoggedModels {
     }
 
     /// Adds a dataset whose metrics a condition on metrics means.
-    pub fn dataset(mut self, name: impl Into<String>, digest: Option<&str>) -> Self {
+    pub fn dataset(mut self, name: impl Into<String>, digest: impl Into<String>) -> Self {
         self.datasets.push(SearchedDataset {
             dataset_name: name.into(),
-            dataset_digest: digest.map(str::to_owned),
+            dataset_digest: digest.into(),
         });
         self
     }

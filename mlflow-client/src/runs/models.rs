@@ -36,24 +36,27 @@ impl Runs {
         self.client.inner.done(&call).await
     }
 
-    /// Notes the logged models a run made. The server does not check that there are such models. Since MLflow 3.
+    /// Notes the logged models a run made. The server does not check that there are such models, and refuses one that was
+    /// noted before as [`Error::InvalidArgument`]. Since MLflow 3.
     pub async fn log_outputs(&self, id: &RunId, models: &[ModelOutput]) -> Result<()> {
         limits::id("run_id", id.as_str())?;
         for model in models {
             limits::id("models.model_id", model.model_id.as_str())?;
         }
         let body = json!({"run_id": id, "models": models});
-        let call = self
-            .client
-            .post("runs.log_outputs", "runs/outputs", &body)?
-            .idempotent();
+        let call = self.client.post("runs.log_outputs", "runs/outputs", &body)?;
         self.client.since(call.operation, ServerVersion::V3)?;
         let result = self.client.inner.done(&call).await;
         self.client.explain(call.operation, ServerVersion::V3, result).await
     }
 
-    /// Logs points of metrics about logged models, at most 1000. Since MLflow 3; an older server, which would keep them
-    /// without the models and datasets, is told as [`Error::ServerTooOld`].
+    /// Logs points of metrics about logged models, at most 1000. Logging the same ones again is harmless.
+    ///
+    /// A model has one point of a metric for each run, step and timestamp, whatever the dataset. Another one, or an unknown
+    /// model, is an [`Error::InvalidArgument`], and then the run keeps the points although no model does (MLflow 3.17).
+    ///
+    /// Since MLflow 3; an older server, which would keep them without the models and datasets, is told as
+    /// [`Error::ServerTooOld`].
     pub async fn log_model_metrics(&self, id: &RunId, metrics: &[ModelMetric]) -> Result<()> {
         limits::id("run_id", id.as_str())?;
         if metrics.len() > limits::BATCH_ITEMS {

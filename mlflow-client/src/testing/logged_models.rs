@@ -221,7 +221,8 @@ pub(super) fn delete_tag(state: &mut State, id: &str, key: &str) -> Handled {
     Ok(empty())
 }
 
-fn cell(model: &LoggedModel, datasets: &[(String, String)], entity: &str, key: &str) -> Option<Cell> {
+/// What a filter or order looks at. An order takes a dataset without a digest for any of that name, a filter does not.
+fn cell(model: &LoggedModel, datasets: &[(String, String)], any_digest: bool, entity: &str, key: &str) -> Option<Cell> {
     let pairs = match entity {
         "tag" => &model.tags,
         "param" => &model.params,
@@ -231,7 +232,7 @@ fn cell(model: &LoggedModel, datasets: &[(String, String)], entity: &str, key: &
                     && (datasets.is_empty()
                         || point.dataset.as_ref().is_some_and(|(name, digest)| {
                             let same = |(wanted, exact): &(String, String)| {
-                                wanted == name && (exact.is_empty() || exact == digest)
+                                wanted == name && (exact == digest || any_digest && exact.is_empty())
                             };
                             datasets.iter().any(same)
                         }))
@@ -316,11 +317,16 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
         .values()
         .filter(|model| !model.deleted)
         .filter(|model| experiments.contains(&model.experiment.to_string()))
-        .filter(|model| search.accepts(|entity, key| cell(model, &datasets, entity, key)))
+        .filter(|model| search.accepts(|entity, key| cell(model, &datasets, false, entity, key)))
         .collect();
     found.sort_by(|a, b| {
         search
-            .compare(|entity, key| (cell(a, &ordered, entity, key), cell(b, &ordered, entity, key)))
+            .compare(|entity, key| {
+                (
+                    cell(a, &ordered, true, entity, key),
+                    cell(b, &ordered, true, entity, key),
+                )
+            })
             .then_with(|| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)))
     });
     let max = request.int("max_results").filter(|count| *count != 0).unwrap_or(100);

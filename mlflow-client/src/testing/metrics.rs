@@ -48,8 +48,9 @@ pub(super) fn point(request: &Json, path: &str) -> Handled<(String, Point)> {
 pub(super) fn log(state: &mut State, request: &Json) -> Handled {
     let (key, point) = point(request, "")?;
     let id = id_of(request).to_owned();
-    store(state, &id, &key, point)?;
+    state.active_run(&id)?;
     about_models(state, &id, &[(request, point)])?;
+    store(state, &id, &key, point)?;
     Ok(empty())
 }
 
@@ -66,7 +67,7 @@ pub(super) fn store(state: &mut State, run: &str, key: &str, point: Point) -> Ha
     Ok(())
 }
 
-/// Notes points at the logged models that they are about: all or none. The points of the run stay in any case.
+/// Notes points at the logged models that they are about: all or none.
 pub(super) fn about_models(state: &mut State, run: &str, points: &[(&Json, Point)]) -> Handled<()> {
     if !state.is_3() {
         return Ok(());
