@@ -37,23 +37,26 @@ pub(crate) struct Reply {
 
 impl Inner {
     /// Sends and decodes.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        let reply = self.send(call).await?;
-        decode(call, &reply)
+    pub(crate) async fn json<T: DeserializeOwned + Send>(&self, call: &Call) -> Result<T> {
+        self.exchange(call, |reply| decode(call, &reply)).await
     }
 
     /// Sends a call whose answer says nothing.
     pub(crate) async fn done(&self, call: &Call) -> Result<()> {
-        let reply = self.send(call).await?;
         if call.accept == Accept::Nothing {
-            return Ok(());
+            return self.send(call).await.map(drop);
         }
-        let _: serde::de::IgnoredAny = decode(call, &reply)?;
-        Ok(())
+        self.json::<serde::de::IgnoredAny>(call).await.map(drop)
     }
 
     /// Sends until there is an answer that means success, at most for the client's time limit.
     pub(crate) async fn send(&self, call: &Call) -> Result<Reply> {
+        self.exchange(call, Ok).await
+    }
+
+    /// The same, with the answer read: one that was cut off on its way is asked for again.
+    async fn exchange<T: Send>(&self, call: &Call, understand: impl Fn(Reply) -> Result<T> + Send + Sync) -> Result<T> {
+        let understand = &understand;
         self.repeat(call, self.timeout, |limit, slot| async move {
             let work = async {
                 let _slot = slot;
@@ -69,22 +72,16 @@ impl Inner {
                     attempts: 1,
                 };
                 check(call, &reply)?;
-                Ok(reply)
+                understand(reply)
             };
             tokio::time::timeout(limit, work)
                 .await
                 .unwrap_or_else(|_| Err(too_late(call, limit)))
         })
         .await
-        .map(|(mut reply, attempts)| {
-            reply.attempts = attempts;
-            tracing::debug!(
-                operation = call.operation,
-                status = reply.status.as_u16(),
-                attempts,
-                "done"
-            );
-            reply
+        .map(|(understood, attempts)| {
+            tracing::debug!(operation = call.operation, attempts, "done");
+            understood
         })
     }
 
@@ -313,7 +310,10 @@ fn failure(call: &Call, reply: &Reply, html: bool) -> Error {
         serde_json::Value::String(text) => text,
         other => other.to_string(),
     });
-    context.message = match body.message.or(detail) {
+    let said = body.message.or(detail);
+    // What a message is about may stand below its first line.
+    let whole = said.clone().unwrap_or_default();
+    context.message = match said {
         Some(message) => one_line(&message).into_owned(),
         None if html => page_title(&reply.body),
         None => one_line(&String::from_utf8_lossy(&reply.body)).into_owned(),
@@ -338,7 +338,7 @@ fn failure(call: &Call, reply: &Reply, html: bool) -> Error {
     if unknown_path {
         return Error::Unsupported(context);
     }
-    classify(context.error_code.as_deref(), status, &context.message)(context)
+    classify(context.error_code.as_deref(), status, &whole)(context)
 }
 
 /// The variant for MLflow's code, or for a status where there is no code.
@@ -357,6 +357,8 @@ fn classify(code: Option<&str>, status: StatusCode, message: &str) -> fn(Box<Err
         "REQUEST_LIMIT_EXCEEDED" | "RESOURCE_EXHAUSTED" => Error::RateLimited,
         "TEMPORARILY_UNAVAILABLE" | "DEADLINE_EXCEEDED" | "CANCELLED" => Error::Unavailable,
         "NOT_IMPLEMENTED" | "ENDPOINT_NOT_FOUND" | "FEATURE_DISABLED" => Error::Unsupported,
+        // How MLflow 2 says that an artifact is not there.
+        "INTERNAL_ERROR" if message.contains("[Errno 2] No such file or directory") => Error::NotFound,
         _ => by_status(status),
     }
 }

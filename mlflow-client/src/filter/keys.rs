@@ -176,7 +176,7 @@ key_type! {
 text_comparisons!(ListKey);
 
 impl<S> ListKey<S> {
-    /// It is one of these texts; at least one.
+    /// It is one of these texts; at least one. For names in the registry since MLflow 3; older servers refuse it.
     pub fn one_of(&self, values: impl IntoIterator<Item = impl AsRef<str>>) -> Filter<S> {
         self.key.compare("IN", list(values))
     }
@@ -188,7 +188,7 @@ impl<S> ListKey<S> {
 }
 
 key_type! {
-    /// A key with an id, which is compared as a whole only.
+    /// The id of an experiment, which is compared as a whole only. Since MLflow 3; older servers refuse it in filters.
     IdKey
 }
 

@@ -26,7 +26,7 @@ pub(super) const UPDATE: &[Field] = &[
     Field::text("new_name").required(),
 ];
 pub(super) const SEARCH: &[Field] = &[
-    Field::choice("view_type", VIEWS),
+    Field::choice("view_type", VIEWS).unchecked(),
     Field::int("max_results"),
     Field::text("order_by").list(),
     Field::text("filter"),

@@ -103,6 +103,9 @@ fn of_model(state: &State, source: &str, run: &str, model_id: &str) -> Handled<S
     let rest = source.get(7..).unwrap_or_default().trim_start_matches('/');
     // What version 2 cannot resolve it fails on.
     let fails = |_: Refusal| Refusal::internal(format!("'{source}' could not be resolved"));
+    if !state.is_3() && rest.is_empty() {
+        return Err(refuse());
+    }
     if !state.is_3() {
         let numbered = rest
             .split_once('/')
