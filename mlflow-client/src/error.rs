@@ -176,9 +176,12 @@ impl fmt::Debug for ErrorContext {
             .field("path", &self.path)
             .field("status", &self.status)
             .field("error_code", &self.error_code)
+            .field("error_class", &self.error_class)
+            .field("sqlstate", &self.sqlstate)
             .field("message", &self.message)
             .field("retry_after", &self.retry_after)
             .field("attempts", &self.attempts)
+            .field("before_answer", &self.before_answer)
             .field("source", &self.source().map(ToString::to_string))
             .finish()
     }

@@ -120,14 +120,11 @@ impl Inner {
     /// A place among the requests in flight, which ends when it is dropped.
     pub(crate) async fn slot(&self, call: &Call, deadline: Instant, limit: Duration) -> Result<OwnedSemaphorePermit> {
         let slots = std::sync::Arc::clone(&self.in_flight);
-        match tokio::time::timeout_at(deadline, slots.acquire_owned()).await {
-            Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(_)) | Err(_) => {
-                let message =
-                    format!("as many requests as allowed were in flight for {limit:.1?}; this one was not sent");
-                Err(Error::Timeout(context(call, message)))
-            }
+        if let Ok(Ok(slot)) = tokio::time::timeout_at(deadline, slots.acquire_owned()).await {
+            return Ok(slot);
         }
+        let message = format!("as many requests as allowed were in flight for {limit:.1?}; this one was not sent");
+        Err(Error::Timeout(context(call, message)))
     }
 
     /// One request and its answer's head, not yet judged.

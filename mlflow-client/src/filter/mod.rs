@@ -55,6 +55,7 @@ pub fn quote(text: &str) -> Result<String> {
 /// Text, or why there is none. It waits for the search that it is a part of, so that a chain needs no `?` in between.
 type Written = Result<String, Box<InvalidRequest>>;
 
+#[allow(clippy::unnecessary_box_returns, reason = "as the error that it becomes a part of")]
 fn refuse(field: &'static str, allowed: String) -> Box<InvalidRequest> {
     Box::new(InvalidRequest {
         field: field.into(),

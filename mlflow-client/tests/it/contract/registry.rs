@@ -136,10 +136,14 @@ pub(super) async fn models_and_versions_are_found(client: &Client) {
     let mine = || RegisteredModelKey::name().like(format!("{mark}-%"));
     assert_eq!(names(mine()).await, ["a", "b", "c"]);
     assert_eq!(names(mine().and(RegisteredModelKey::tag("n").equals("b"))).await, ["b"]);
-    assert_eq!(
-        names(RegisteredModelKey::name().one_of([format!("{mark}-c")])).await,
-        ["c"]
-    );
+    // Version 2 knows no lists of names.
+    let modern = client.server_version().await.unwrap() >= mlflow_client::ServerVersion::V3;
+    if modern {
+        assert_eq!(
+            names(RegisteredModelKey::name().one_of([format!("{mark}-c")])).await,
+            ["c"]
+        );
+    }
     let numbers = |filter| async {
         let search = SearchModelVersions::new()
             .filter(filter)
