@@ -10,7 +10,7 @@ use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use http::Method;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use url::Url;
 
 use crate::{
@@ -107,9 +107,7 @@ impl Artifacts {
             .await?
             .accept(Accept::Nothing);
         let inner = &self.client.inner;
-        let _slot = tokio::time::timeout(inner.timeout, inner.in_flight.acquire())
-            .await
-            .map_err(|_| too_late(&call, inner.timeout))?;
+        let _slot = inner.slot(&call, Instant::now() + inner.timeout, inner.timeout).await?;
         let progress = Progress::new();
         let moved = progress.clone();
         let body = reqwest::Body::wrap_stream(content.map(move |chunk| {
@@ -131,10 +129,11 @@ impl Artifacts {
             .await?
             .accept(Accept::Artifact);
         let inner = &self.client.inner;
-        let work = |limit| {
+        let work = |limit, slot| {
             let call = &call;
             async move {
                 let work = async {
+                    let _slot = slot;
                     let response = check_stream(call, inner.head(call, None).await?).await?;
                     read(call, response, MOST_IN_MEMORY).await
                 };
@@ -147,24 +146,25 @@ impl Artifacts {
     }
 
     /// The content of a file as it comes. The call ends with the head of the answer; what breaks later is an error of
-    /// the stream, and so is a standstill for the client's time limit.
+    /// the stream, and so is a standstill for the client's time limit. Until the stream ends or is dropped it counts among the
+    /// requests in flight.
     pub async fn download(&self, run: &RunId, path: &str) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
         let call = self
             .file("artifacts.download", Method::GET, run, path)
             .await?
             .accept(Accept::Artifact);
         let inner = &self.client.inner;
-        let open = |limit| {
+        let open = |limit, slot| {
             let call = &call;
             async move {
-                let work = async { check_stream(call, inner.head(call, None).await?).await };
+                let work = async { Ok((check_stream(call, inner.head(call, None).await?).await?, slot)) };
                 tokio::time::timeout(limit, work)
                     .await
                     .unwrap_or_else(|_| Err(too_late(call, limit)))
             }
         };
-        let (response, _) = inner.repeat(&call, inner.timeout, open).await?;
-        Ok(in_time(call, response, inner.timeout))
+        let ((response, slot), _) = inner.repeat(&call, inner.timeout, open).await?;
+        Ok(in_time(call, response, slot, inner.timeout))
     }
 
     /// Deletes a file, or a directory with all below it. What is not there is no error.
@@ -239,13 +239,15 @@ impl Progress {
 fn in_time(
     call: Call,
     response: reqwest::Response,
+    slot: OwnedSemaphorePermit,
     limit: Duration,
 ) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
     let bytes = response.bytes_stream().boxed();
-    stream::unfold(Some((bytes, call)), move |state| async move {
-        let (mut bytes, call) = state?;
+    // The request is in flight until the stream ends.
+    stream::unfold(Some((bytes, call, slot)), move |state| async move {
+        let (mut bytes, call, slot) = state?;
         match tokio::time::timeout(limit, bytes.next()).await {
-            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some((bytes, call)))),
+            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some((bytes, call, slot)))),
             Ok(Some(Err(error))) => Some((Err(transport_error(&call, error.into())), None)),
             Ok(None) => None,
             Err(_) => Some((Err(too_late(&call, limit)), None)),

@@ -6,18 +6,25 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderValue, Method};
 use reqwest_middleware::ClientWithMiddleware;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OnceCell, Semaphore};
 use url::Url;
 
 use crate::{
     artifacts::Artifacts,
-    endpoint::{Accept, Call},
+    config::DefaultExperiment,
+    endpoint::Call,
     error::{Error, Result},
     experiments::Experiments,
     ids::RunId,
+    logged_models::LoggedModels,
     model_versions::ModelVersions,
+    prompts::Prompts,
     registered_models::RegisteredModels,
+    retry::Backoff,
     runs::Runs,
+    version::ServerVersion,
+    webhooks::Webhooks,
+    workspaces::Workspaces,
 };
 
 /// More connections at once do not help one MLflow worker, and 32 exhaust the pool of database connections of a
@@ -41,7 +48,14 @@ pub(crate) struct Inner {
     pub(crate) timeout: Duration,
     pub(crate) max_retries: u32,
     pub(crate) authorization: Option<HeaderValue>,
-    pub(crate) in_flight: Semaphore,
+    pub(crate) backoff: Backoff,
+    pub(crate) workspace: Option<HeaderValue>,
+    pub(crate) in_flight: Arc<Semaphore>,
+    /// Known once it was asked for.
+    pub(crate) server_version: OnceCell<ServerVersion>,
+    /// The server of the registry, if it is another one.
+    pub(crate) registry: Option<Client>,
+    pub(crate) default_experiment: DefaultExperiment,
     /// Where runs keep their artifacts; it never changes.
     pub(crate) artifact_uris: Mutex<HashMap<RunId, String>>,
 }
@@ -57,10 +71,15 @@ impl Client {
     /// too, because URLs get logged.
     pub fn builder(tracking_uri: impl AsRef<str>) -> Result<ClientBuilder> {
         Ok(ClientBuilder {
-            base: parse_base(tracking_uri.as_ref())?,
+            base: parse_base("tracking_uri", tracking_uri.as_ref())?,
             http: None,
             timeout: DEFAULT_TIMEOUT,
             max_retries: DEFAULT_MAX_RETRIES,
+            backoff: Backoff::default(),
+            max_in_flight: MAX_IN_FLIGHT,
+            workspace: None,
+            registry: None,
+            default_experiment: DefaultExperiment::default(),
             credentials: Credentials::None,
             #[cfg(feature = "rustls")]
             root_certificates: Vec::new(),
@@ -91,40 +110,39 @@ impl Client {
         Artifacts::new(self.clone())
     }
 
+    /// Operations on logged models.
+    pub fn logged_models(&self) -> LoggedModels {
+        LoggedModels::new(self.clone())
+    }
+
     /// Operations on registered models.
     pub fn registered_models(&self) -> RegisteredModels {
-        RegisteredModels::new(self.clone())
+        RegisteredModels::new(self.registry().clone())
     }
 
     /// Operations on versions of registered models.
     pub fn model_versions(&self) -> ModelVersions {
-        ModelVersions::new(self.clone())
+        ModelVersions::new(self.registry().clone())
     }
 
-    /// Version of the server, e.g. `3.17.2`. Needs credentials where the server wants them.
-    pub async fn version(&self) -> Result<String> {
-        let call = Call::new("version", Method::GET, &self.inner.base, ["version"])?.accept(Accept::Text);
-        let reply = self.inner.send(&call).await?;
-        let text = String::from_utf8_lossy(&reply.body).trim().to_owned();
-        let plausible = text.len() <= 64 && text.starts_with(|first: char| first.is_ascii_digit());
-        if plausible {
-            return Ok(text);
-        }
-        let mut context = crate::http::context(&call, "the answer is not a version: this is not MLflow");
-        context.status = Some(reply.status);
-        Err(Error::UnexpectedResponse(context))
+    /// Operations on prompts, as far as the registry keeps them.
+    pub fn prompts(&self) -> Prompts {
+        Prompts::new(self.registry().clone())
     }
 
-    /// Whether the server is up. Needs no credentials, so it does not tell whether they are right.
-    pub async fn health(&self) -> Result<()> {
-        let call = Call::new("health", Method::GET, &self.inner.base, ["health"])?.accept(Accept::Text);
-        let reply = self.inner.send(&call).await?;
-        if reply.body.trim_ascii() == b"OK" {
-            return Ok(());
-        }
-        let mut context = crate::http::context(&call, "the answer is not `OK`: this is not MLflow");
-        context.status = Some(reply.status);
-        Err(Error::UnexpectedResponse(context))
+    /// Operations on webhooks of the registry.
+    pub fn webhooks(&self) -> Webhooks {
+        Webhooks::new(self.registry().clone())
+    }
+
+    /// Operations on workspaces.
+    pub fn workspaces(&self) -> Workspaces {
+        Workspaces::new(self.clone())
+    }
+
+    /// The client of the registry's server: this one, unless [`ClientBuilder::registry_uri`] names another.
+    pub fn registry(&self) -> &Self {
+        self.inner.registry.as_ref().unwrap_or(self)
     }
 
     pub(crate) fn get(&self, operation: &'static str, path: &str) -> Result<Call> {
@@ -150,6 +168,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("base_url", &self.base_url())
+            .field("registry_url", &self.registry().inner.base.as_str())
             .field("timeout", &self.inner.timeout)
             .finish_non_exhaustive()
     }
@@ -168,6 +187,11 @@ pub struct ClientBuilder {
     http: Option<ClientWithMiddleware>,
     timeout: Duration,
     max_retries: u32,
+    backoff: Backoff,
+    max_in_flight: usize,
+    workspace: Option<String>,
+    registry: Option<Url>,
+    default_experiment: DefaultExperiment,
     credentials: Credentials,
     #[cfg(feature = "rustls")]
     root_certificates: Vec<Vec<u8>>,
@@ -204,9 +228,64 @@ impl ClientBuilder {
         self
     }
 
-    /// How often a failed request is repeated at most; default 4. Requests are repeated only where that is safe.
+    /// How often a failed request is repeated at most; default 4. Requests are repeated only where that is safe: see
+    /// [`RETRY_RULES`](crate::RETRY_RULES).
     pub fn max_retries(mut self, max_retries: u32) -> Self {
         self.max_retries = max_retries;
+        self
+    }
+
+    /// The pause before the first repetition, doubled before each further one up to `longest`; default 250 ms and 10 s.
+    /// What the server asks for by `Retry-After` goes before.
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.backoff.first = first;
+        self.backoff.longest = longest;
+        self
+    }
+
+    /// Adds to each pause a time up to this, left to chance, so that clients do not come back in step. By default the
+    /// upper half of each pause is left to chance.
+    pub fn backoff_jitter(mut self, most: Duration) -> Self {
+        self.backoff.jitter = Some(most);
+        self
+    }
+
+    /// Whether to wait as long as the server asks for by `Retry-After`; default true.
+    pub fn respect_retry_after(mut self, respect: bool) -> Self {
+        self.backoff.respect_retry_after = respect;
+        self
+    }
+
+    /// How many requests may be on their way at once, uploads and open downloads included; default 8, at least 1. Others
+    /// wait.
+    ///
+    /// More do not help one worker of `mlflow server`, and 32 exhaust its database connections (5 and 10 overflow): it then
+    /// stalls for 30 s and refuses requests.
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.max_in_flight = requests;
+        self
+    }
+
+    /// The workspace that everything happens in. Since MLflow 3; only for servers started with `--enable-workspaces`,
+    /// others refuse every call that names one.
+    pub fn workspace(mut self, name: impl Into<String>) -> Self {
+        self.workspace = Some(name.into());
+        self
+    }
+
+    /// The server of the registry (registered models, their versions, prompts, webhooks), if it is another one than that
+    /// of the tracking. Both get the same credentials.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Client::builder`].
+    pub fn registry_uri(mut self, uri: impl AsRef<str>) -> Result<Self> {
+        self.registry = Some(parse_base("registry_uri", uri.as_ref())?);
+        Ok(self)
+    }
+
+    pub(crate) fn default_experiment(mut self, experiment: DefaultExperiment) -> Self {
+        self.default_experiment = experiment;
         self
     }
 
@@ -254,7 +333,18 @@ impl ClientBuilder {
         if self.timeout.is_zero() {
             return Err(Error::invalid("timeout", "longer than zero"));
         }
+        if self.max_in_flight == 0 || self.max_in_flight > Semaphore::MAX_PERMITS {
+            return Err(Error::invalid("max_in_flight", "at least 1"));
+        }
         let authorization = authorization(&self.credentials)?;
+        let workspace = match &self.workspace {
+            Some(name) => {
+                crate::limits::workspace_name(name)?;
+                let value = HeaderValue::from_str(name);
+                Some(value.map_err(|_| Error::invalid("workspace", "a name of a workspace"))?)
+            }
+            None => None,
+        };
         let http = if let Some(http) = self.http {
             http
         } else {
@@ -275,17 +365,25 @@ impl ClientBuilder {
                 .map_err(|error| Error::invalid("http", format!("usable with these settings: {error}")))?;
             reqwest_middleware::ClientBuilder::new(http).build()
         };
-        Ok(Client {
+        let client = |base: Url, registry: Option<Client>| Client {
             inner: Arc::new(Inner {
-                base: self.base,
-                http,
+                base,
+                http: http.clone(),
                 timeout: self.timeout,
                 max_retries: self.max_retries,
-                authorization,
-                in_flight: Semaphore::new(MAX_IN_FLIGHT),
+                authorization: authorization.clone(),
+                backoff: self.backoff,
+                workspace: workspace.clone(),
+                in_flight: Arc::new(Semaphore::new(self.max_in_flight)),
+                server_version: OnceCell::new(),
+                registry,
+                default_experiment: self.default_experiment.clone(),
                 artifact_uris: Mutex::default(),
             }),
-        })
+        };
+        let registry = self.registry.filter(|registry| *registry != self.base);
+        let registry = registry.map(|base| client(base, None));
+        Ok(client(self.base, registry))
     }
 }
 
@@ -336,17 +434,28 @@ fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>> {
     Ok(Some(value))
 }
 
-fn parse_base(text: &str) -> Result<Url> {
-    let refused = |why: &str| Error::invalid("tracking_uri", format!("an http or https URL of an MLflow server{why}"));
+fn parse_base(field: &'static str, text: &str) -> Result<Url> {
+    let refused = |why: &str| Error::invalid(field, format!("an http or https URL of an MLflow server{why}"));
     let text = text.trim();
-    if text == "databricks" || text.starts_with("databricks:") || text.starts_with("databricks-") {
+    let scheme = text.split([':', '/']).next().unwrap_or_default().to_ascii_lowercase();
+    if scheme.starts_with("databricks") || scheme == "uc" {
         return Err(refused(
-            "; tracking hosted by Databricks, with its own login and profiles, is not supported",
+            "; what Databricks hosts, with its own login and profiles, is not supported",
+        ));
+    }
+    if matches!(scheme.as_str(), "sqlite" | "postgresql" | "mysql" | "mssql") || scheme.contains('+') {
+        return Err(refused(
+            "; a database can only be reached through a server: `mlflow server --backend-store-uri` serves it",
+        ));
+    }
+    if scheme == "file" || scheme.starts_with('.') || text.starts_with('/') {
+        return Err(refused(
+            "; a directory can only be reached through a server: `mlflow server --backend-store-uri` serves it",
         ));
     }
     let mut url: Url = text.parse().map_err(|_| refused(""))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(refused("; stores without a server cannot be reached over REST"));
+        return Err(refused(""));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refused(" without user and password in it; give those to `basic_auth`"));
@@ -372,8 +481,11 @@ mod tests {
             "",
             "databricks",
             "databricks://profile",
+            "databricks-uc",
             "sqlite:///mlflow.db",
+            "postgresql+psycopg2://u:p@host/db",
             "./mlruns",
+            "/var/mlruns",
             "file:///x",
             "http://u:p@x",
             "http://x?a=b",
@@ -382,12 +494,33 @@ mod tests {
             assert!(matches!(error, Error::InvalidRequest(_)), "{bad}");
             assert!(!error.to_string().contains("u:p"));
         }
-        assert!(
-            Client::builder("databricks")
-                .unwrap_err()
-                .to_string()
-                .contains("Databricks")
+        for (uri, word) in [
+            ("databricks://p", "Databricks"),
+            ("sqlite:///x.db", "database"),
+            ("file:///x", "directory"),
+        ] {
+            let error = Client::builder(uri).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_registry_may_be_elsewhere() {
+        let client = |builder: ClientBuilder| builder.build().unwrap();
+        let one = client(Client::builder("http://a").unwrap());
+        assert_eq!(one.registry().base_url(), "http://a");
+        let two = client(
+            Client::builder("http://a")
+                .unwrap()
+                .registry_uri("http://b/x/")
+                .unwrap(),
         );
+        assert_eq!((two.base_url(), two.registry().base_url()), ("http://a", "http://b/x"));
+        let error = Client::builder("http://a")
+            .unwrap()
+            .registry_uri("sqlite:///x")
+            .unwrap_err();
+        assert!(error.to_string().contains("registry_uri"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,10 @@ use http::Method;
 use serde::Serialize;
 use url::Url;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    retry::Effect,
+};
 
 /// What kind of answer is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +29,8 @@ pub(crate) struct Call {
     pub(crate) url: Url,
     pub(crate) body: Option<(&'static str, Bytes)>,
     pub(crate) accept: Accept,
-    /// Whether sending it twice has the effect of sending it once.
-    pub(crate) idempotent: bool,
+    /// Whether it changes anything, and whether sending it twice does more than sending it once.
+    pub(crate) effect: Effect,
 }
 
 impl Call {
@@ -45,7 +48,11 @@ impl Call {
             .extend(path);
         Ok(Self {
             operation,
-            idempotent: method == Method::GET,
+            effect: if method == Method::GET {
+                Effect::Read
+            } else {
+                Effect::OtherWrite
+            },
             method,
             url,
             body: None,
@@ -61,6 +68,14 @@ impl Call {
             base,
             ["api", "2.0", "mlflow"].into_iter().chain(path.split('/')),
         )
+    }
+
+    /// Adds a query parameter, if there is one.
+    pub(crate) fn query_opt(self, name: &str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.query(name, &value.to_string()),
+            None => self,
+        }
     }
 
     /// Adds a query parameter, unless it is empty.
@@ -87,8 +102,17 @@ impl Call {
         self
     }
 
+    /// Sending it twice has the effect of sending it once.
     pub(crate) fn idempotent(mut self) -> Self {
-        self.idempotent = true;
+        if self.effect == Effect::OtherWrite {
+            self.effect = Effect::IdempotentWrite;
+        }
+        self
+    }
+
+    /// It changes nothing although it is no GET.
+    pub(crate) fn read_only(mut self) -> Self {
+        self.effect = Effect::Read;
         self
     }
 }
@@ -107,7 +131,7 @@ mod tests {
             call.url.as_str(),
             "https://example.com/mlflow/api/2.0/mlflow/runs/get?run_id=a+b%26c"
         );
-        assert!(call.idempotent);
+        assert_eq!(call.effect, Effect::Read);
     }
 
     #[test]

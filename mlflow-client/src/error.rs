@@ -4,6 +4,8 @@ use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use http::{Method, StatusCode};
 
+use crate::version::ServerVersion;
+
 /// Result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -16,6 +18,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// A value was refused before anything was sent. Correct the field.
     InvalidRequest(Box<InvalidRequest>),
+    /// The server is known to be too old for the call, which was not sent, or which it refused. Upgrade it, or do without.
+    ServerTooOld(Box<TooOld>),
     /// What was asked for does not exist.
     NotFound(Box<ErrorContext>),
     /// The name is taken, by a deleted experiment too.
@@ -46,7 +50,8 @@ pub enum Error {
     Interrupted(Box<ErrorContext>),
     /// The server failed (500). MLflow uses this for some faulty requests too, so the same call need not ever succeed.
     Server(Box<ErrorContext>),
-    /// The server does not serve this operation: it is too old, it does not hold the artifacts itself, or the URL is wrong.
+    /// The server does not serve this operation: it is switched off there, the server does not hold the artifacts itself, or
+    /// the URL is wrong. Of a server that is too old, [`ServerTooOld`](Self::ServerTooOld) tells where its version is known.
     Unsupported(Box<ErrorContext>),
     /// The answer is JSON of another shape than expected, or none at all.
     Decode(Box<ErrorContext>),
@@ -68,6 +73,18 @@ pub struct InvalidRequest {
     pub allowed: Cow<'static, str>,
 }
 
+/// A call that the server is too old for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TooOld {
+    /// Name of the operation, e.g. `logged_models.create`.
+    pub operation: &'static str,
+    /// The first version of MLflow that serves it.
+    pub needs: ServerVersion,
+    /// The version of the server.
+    pub has: ServerVersion,
+}
+
 /// What happened on the wire.
 pub struct ErrorContext {
     pub(crate) operation: &'static str,
@@ -75,9 +92,13 @@ pub struct ErrorContext {
     pub(crate) path: String,
     pub(crate) status: Option<StatusCode>,
     pub(crate) error_code: Option<String>,
+    pub(crate) error_class: Option<String>,
+    pub(crate) sqlstate: Option<String>,
     pub(crate) message: String,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) attempts: u32,
+    /// Whether the connection broke before any part of an answer came.
+    pub(crate) before_answer: bool,
     pub(crate) source: Option<Source>,
 }
 
@@ -110,6 +131,16 @@ impl ErrorContext {
     /// MLflow's own code, e.g. `RESOURCE_DOES_NOT_EXIST`, if the answer has one.
     pub fn error_code(&self) -> Option<&str> {
         self.error_code.as_deref()
+    }
+
+    /// MLflow's class of the error, e.g. `RESOURCE_NOT_FOUND`; late versions 3 only.
+    pub fn error_class(&self) -> Option<&str> {
+        self.error_class.as_deref()
+    }
+
+    /// State in the manner of SQL, e.g. `KAM00`; late versions 3 only.
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.sqlstate.as_deref()
     }
 
     /// What happened, in short; the server's own words where it gave some.
@@ -145,9 +176,12 @@ impl fmt::Debug for ErrorContext {
             .field("path", &self.path)
             .field("status", &self.status)
             .field("error_code", &self.error_code)
+            .field("error_class", &self.error_class)
+            .field("sqlstate", &self.sqlstate)
             .field("message", &self.message)
             .field("retry_after", &self.retry_after)
             .field("attempts", &self.attempts)
+            .field("before_answer", &self.before_answer)
             .field("source", &self.source().map(ToString::to_string))
             .finish()
     }
@@ -161,10 +195,10 @@ impl Error {
         }))
     }
 
-    /// What happened on the wire; `None` if nothing was sent because a value was refused.
+    /// What happened on the wire; `None` if nothing was sent because a value was refused or the server is too old.
     pub fn context(&self) -> Option<&ErrorContext> {
         match self {
-            Self::InvalidRequest(_) => None,
+            Self::InvalidRequest(_) | Self::ServerTooOld(_) => None,
             Self::NotFound(context)
             | Self::AlreadyExists(context)
             | Self::InvalidArgument(context)
@@ -188,7 +222,7 @@ impl Error {
 
     pub(crate) fn context_mut(&mut self) -> Option<&mut ErrorContext> {
         match self {
-            Self::InvalidRequest(_) => None,
+            Self::InvalidRequest(_) | Self::ServerTooOld(_) => None,
             Self::NotFound(context)
             | Self::AlreadyExists(context)
             | Self::InvalidArgument(context)
@@ -222,7 +256,10 @@ impl Error {
 
     /// Name of the operation, e.g. `runs.create`.
     pub fn operation(&self) -> Option<&'static str> {
-        Some(self.context()?.operation)
+        match self {
+            Self::ServerTooOld(too_old) => Some(too_old.operation),
+            _ => Some(self.context()?.operation),
+        }
     }
 
     /// Whether the same call may succeed a little later without anything being changed.
@@ -238,7 +275,11 @@ impl Error {
             | Self::Interrupted(_)
             | Self::Conflict(_) => true,
             // With a code the failure is of MLflow's own making, and deterministic.
-            Self::Server(context) => context.error_code.is_none() && context.method == Method::GET,
+            Self::Server(context) => {
+                context.error_code.is_none()
+                    && context.method == Method::GET
+                    && context.status == Some(StatusCode::INTERNAL_SERVER_ERROR)
+            }
             _ => false,
         }
     }
@@ -264,6 +305,7 @@ impl Error {
     fn kind(&self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid request",
+            Self::ServerTooOld(_) => "server too old",
             Self::NotFound(_) => "not found",
             Self::AlreadyExists(_) => "already exists",
             Self::InvalidArgument(_) => "refused by the server",
@@ -290,6 +332,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::InvalidRequest(invalid) = self {
             return write!(f, "invalid request: {} must be {}", invalid.field, invalid.allowed);
+        }
+        if let Self::ServerTooOld(too_old) = self {
+            let TooOld { operation, needs, has } = **too_old;
+            return write!(
+                f,
+                "{operation}: the server is too old: it is MLflow {has}, and {needs} is needed"
+            );
         }
         let Some(context) = self.context() else {
             return f.write_str(self.kind());

@@ -5,16 +5,17 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::{
     client::Inner,
     endpoint::{Accept, Call},
     error::{Error, ErrorContext, Result, Source, one_line},
+    retry,
 };
 
 /// Larger answers are refused: the largest page, 50 000 runs, with a few metrics each has about this size.
@@ -22,8 +23,8 @@ const MAX_BODY: usize = 256 << 20;
 /// No error text is longer.
 const MAX_ERROR_BODY: usize = 256 << 10;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Name of a workspace (MLflow 3). A server without workspaces answers 500 to anything that has it.
+const WORKSPACE: HeaderName = HeaderName::from_static("x-mlflow-workspace");
 
 /// A complete answer.
 #[derive(Debug)]
@@ -36,25 +37,29 @@ pub(crate) struct Reply {
 
 impl Inner {
     /// Sends and decodes.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        let reply = self.send(call).await?;
-        decode(call, &reply)
+    pub(crate) async fn json<T: DeserializeOwned + Send>(&self, call: &Call) -> Result<T> {
+        self.exchange(call, |reply| decode(call, &reply)).await
     }
 
     /// Sends a call whose answer says nothing.
     pub(crate) async fn done(&self, call: &Call) -> Result<()> {
-        let reply = self.send(call).await?;
         if call.accept == Accept::Nothing {
-            return Ok(());
+            return self.send(call).await.map(drop);
         }
-        let _: serde::de::IgnoredAny = decode(call, &reply)?;
-        Ok(())
+        self.json::<serde::de::IgnoredAny>(call).await.map(drop)
     }
 
     /// Sends until there is an answer that means success, at most for the client's time limit.
     pub(crate) async fn send(&self, call: &Call) -> Result<Reply> {
-        self.repeat(call, self.timeout, |limit| async move {
+        self.exchange(call, Ok).await
+    }
+
+    /// The same, with the answer read: one that was cut off on its way is asked for again.
+    async fn exchange<T: Send>(&self, call: &Call, understand: impl Fn(Reply) -> Result<T> + Send + Sync) -> Result<T> {
+        let understand = &understand;
+        self.repeat(call, self.timeout, |limit, slot| async move {
             let work = async {
+                let _slot = slot;
                 let response = self.head(call, None).await?;
                 let status = response.status();
                 let headers = response.headers().clone();
@@ -67,57 +72,59 @@ impl Inner {
                     attempts: 1,
                 };
                 check(call, &reply)?;
-                Ok(reply)
+                understand(reply)
             };
             tokio::time::timeout(limit, work)
                 .await
                 .unwrap_or_else(|_| Err(too_late(call, limit)))
         })
         .await
-        .map(|(mut reply, attempts)| {
-            reply.attempts = attempts;
-            tracing::debug!(
-                operation = call.operation,
-                status = reply.status.as_u16(),
-                attempts,
-                "done"
-            );
-            reply
+        .map(|(understood, attempts)| {
+            tracing::debug!(operation = call.operation, attempts, "done");
+            understood
         })
     }
 
-    /// Repeats `attempt` as long as repeating is safe and may help, within `limit`.
+    /// Repeats `attempt` as long as repeating is safe and may help, within `limit`. Each attempt is given its place among
+    /// the requests in flight, to be kept until the answer has been read.
     pub(crate) async fn repeat<T, F: Future<Output = Result<T>> + Send>(
         &self,
         call: &Call,
         limit: Duration,
-        attempt: impl Fn(Duration) -> F + Send,
+        attempt: impl Fn(Duration, OwnedSemaphorePermit) -> F + Send,
     ) -> Result<(T, u32)> {
         let deadline = Instant::now() + limit;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let slot = tokio::time::timeout_at(deadline, self.in_flight.acquire()).await;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let mut error = match slot {
-                Ok(_slot) => match attempt(left).await {
+            let mut error = match self.slot(call, deadline, limit).await {
+                Ok(slot) => match attempt(deadline.saturating_duration_since(Instant::now()), slot).await {
                     Ok(reply) => return Ok((reply, attempts)),
                     Err(error) => error,
                 },
-                Err(_) => too_late(call, limit),
+                Err(error) => error,
             };
             if let Some(context) = error.context_mut() {
                 context.attempts = attempts;
             }
-            let again = repeatable(call, &error);
-            let asked = error.context().and_then(ErrorContext::retry_after);
-            let pause = asked.unwrap_or_else(|| backoff(attempts));
+            let again = retry::again(&error, call.effect);
+            let pause = self.backoff.pause(&error, attempts);
             tracing::debug!(operation = call.operation, attempts, again, %error, "attempt failed");
             if !again || attempts > self.max_retries || Instant::now() + pause >= deadline {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// A place among the requests in flight, which ends when it is dropped.
+    pub(crate) async fn slot(&self, call: &Call, deadline: Instant, limit: Duration) -> Result<OwnedSemaphorePermit> {
+        let slots = std::sync::Arc::clone(&self.in_flight);
+        if let Ok(Ok(slot)) = tokio::time::timeout_at(deadline, slots.acquire_owned()).await {
+            return Ok(slot);
+        }
+        let message = format!("as many requests as allowed were in flight for {limit:.1?}; this one was not sent");
+        Err(Error::Timeout(context(call, message)))
     }
 
     /// One request and its answer's head, not yet judged.
@@ -133,6 +140,9 @@ impl Inner {
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
+        if let Some(workspace) = &self.workspace {
+            headers.insert(WORKSPACE, workspace.clone());
+        }
         if let Some(body) = body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
             *request.body_mut() = Some(body);
@@ -140,27 +150,13 @@ impl Inner {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             *request.body_mut() = Some(body.clone().into());
         }
-        self.http
-            .execute(request)
-            .await
-            .map_err(|error| transport_error(call, error))
-    }
-}
-
-/// Whether sending the same again is safe and may help.
-///
-/// | Error | Repeated |
-/// |---|---|
-/// | no connection, 429, exhausted pool of database connections | always: nothing was done |
-/// | time out, broken connection, 408, 502, 503, 504 | if the call is idempotent |
-/// | 500 without a code of MLflow's | reads only |
-fn repeatable(call: &Call, error: &Error) -> bool {
-    match error {
-        Error::Connect(_) | Error::RateLimited(_) => true,
-        Error::Unavailable(context) => call.idempotent || context.status == Some(StatusCode::BAD_REQUEST),
-        Error::Timeout(_) | Error::Interrupted(_) => call.idempotent,
-        Error::Server(_) => error.is_retryable(),
-        _ => false,
+        self.http.execute(request).await.map_err(|error| {
+            let mut error = transport_error(call, error);
+            if let Error::Interrupted(context) = &mut error {
+                context.before_answer = true;
+            }
+            error
+        })
     }
 }
 
@@ -197,16 +193,6 @@ pub(crate) async fn check_stream(call: &Call, response: reqwest::Response) -> Re
     }
 }
 
-/// The first pause, doubled with every attempt, with the upper half of it left to chance so that clients do not come
-/// back in step.
-fn backoff(attempt: u32) -> Duration {
-    let full = FIRST_PAUSE
-        .saturating_mul(1 << attempt.saturating_sub(1).min(16))
-        .min(LONGEST_PAUSE);
-    let [chance, ..] = *uuid::Uuid::new_v4().as_bytes();
-    full / 2 + full.mul_f64(f64::from(chance) / 512.0)
-}
-
 pub(crate) fn too_late(call: &Call, limit: Duration) -> Error {
     Error::Timeout(context(call, format!("no answer within {limit:.1?}")))
 }
@@ -218,9 +204,12 @@ pub(crate) fn context(call: &Call, message: impl Into<String>) -> Box<ErrorConte
         path: call.url.path().to_owned(),
         status: None,
         error_code: None,
+        error_class: None,
+        sqlstate: None,
         message: message.into(),
         retry_after: None,
         attempts: 1,
+        before_answer: false,
         source: None,
     })
 }
@@ -268,6 +257,8 @@ fn is_html(headers: &HeaderMap) -> bool {
 struct ErrorBody {
     error_code: Option<serde_json::Value>,
     message: Option<String>,
+    error_class: Option<String>,
+    sqlstate: Option<String>,
     /// What routes outside MLflow's own framework send.
     detail: Option<serde_json::Value>,
 }
@@ -310,11 +301,16 @@ fn failure(call: &Call, reply: &Reply, html: bool) -> Error {
         Some(serde_json::Value::Number(code)) => Some(code.to_string()),
         _ => None,
     };
+    context.error_class = body.error_class;
+    context.sqlstate = body.sqlstate;
     let detail = body.detail.map(|detail| match detail {
         serde_json::Value::String(text) => text,
         other => other.to_string(),
     });
-    context.message = match body.message.or(detail) {
+    let said = body.message.or(detail);
+    // What a message is about may stand below its first line.
+    let whole = said.clone().unwrap_or_default();
+    context.message = match said {
         Some(message) => one_line(&message).into_owned(),
         None if html => page_title(&reply.body),
         None => one_line(&String::from_utf8_lossy(&reply.body)).into_owned(),
@@ -324,17 +320,27 @@ fn failure(call: &Call, reply: &Reply, html: bool) -> Error {
             .message
             .push_str("; start the server with `--allowed-hosts` that names the host of the tracking URI");
     }
+    if status == StatusCode::FORBIDDEN && context.message.starts_with("Cross-origin request blocked") {
+        context.message.push_str(
+            "; start the server with `--cors-allowed-origins` that names the origin, or let no proxy add one",
+        );
+    }
+    // A part of the server that is switched off will not come back by itself.
+    let switched_off = context.message.starts_with("Endpoint: ") && context.message.contains(" disabled ");
+    if status == StatusCode::SERVICE_UNAVAILABLE && context.error_code.is_none() && switched_off {
+        return Error::Unsupported(context);
+    }
     // An unknown path or a wrong verb is answered by a page; a thing that does not exist by a code.
     let unknown_path = matches!(status.as_u16(), 404 | 405) && context.error_code.is_none() && html;
     if unknown_path {
         return Error::Unsupported(context);
     }
-    classify(context.error_code.as_deref(), status, &context.message)(context)
+    classify(context.error_code.as_deref(), status, &whole)(context)
 }
 
 /// The variant for MLflow's code, or for a status where there is no code.
 fn classify(code: Option<&str>, status: StatusCode, message: &str) -> fn(Box<ErrorContext>) -> Error {
-    let exhausted = message.contains("QueuePool limit") || message.contains("database is locked");
+    let exhausted = retry::is_exhausted(message) || message.contains("database is locked");
     if code == Some("BAD_REQUEST") && exhausted {
         return Error::Unavailable;
     }
@@ -348,6 +354,8 @@ fn classify(code: Option<&str>, status: StatusCode, message: &str) -> fn(Box<Err
         "REQUEST_LIMIT_EXCEEDED" | "RESOURCE_EXHAUSTED" => Error::RateLimited,
         "TEMPORARILY_UNAVAILABLE" | "DEADLINE_EXCEEDED" | "CANCELLED" => Error::Unavailable,
         "NOT_IMPLEMENTED" | "ENDPOINT_NOT_FOUND" | "FEATURE_DISABLED" => Error::Unsupported,
+        // How MLflow 2 says that an artifact is not there.
+        "INTERNAL_ERROR" if message.contains("[Errno 2] No such file or directory") => Error::NotFound,
         _ => by_status(status),
     }
 }
@@ -408,9 +416,30 @@ fn page_title(body: &[u8]) -> String {
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    // The other form, a date, is sent by nothing that usually stands in front of MLflow.
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let wait = date.duration_since(jiff::Timestamp::now());
+    Some(wait.try_into().unwrap_or(Duration::ZERO))
+}
+
+/// What an answer means, from its parts.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn judge(call: &Call, status: u16, content_type: &str, body: &[u8]) -> Result<Reply> {
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::from_str(content_type) {
+        headers.insert(CONTENT_TYPE, value);
+    }
+    let reply = Reply {
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::OK),
+        headers,
+        body: Bytes::copy_from_slice(body),
+        attempts: 1,
+    };
+    check(call, &reply)?;
+    Ok(reply)
 }
 
 /// Decodes an answer already checked.

@@ -95,6 +95,15 @@ id_type! {
     RunId
 }
 
+id_type! {
+    /// Id of a logged model: `m-` and 32 hexadecimal digits, made by the server.
+    LoggedModelId
+}
+id_type! {
+    /// Id of a webhook: a UUID, made by the server.
+    WebhookId
+}
+
 /// Number of a version of a registered model: counts up from 1 and is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionNumber(u64);

@@ -129,6 +129,49 @@ pub(crate) fn alias(alias: &str) -> Result<()> {
     Ok(())
 }
 
+/// Names of workspaces (MLflow 3.17).
+pub(crate) fn workspace_name(name: &str) -> Result<()> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let reserved = matches!(name, "workspaces" | "api" | "ajax-api" | "static-files");
+    let ends = name.starts_with('-') || name.ends_with('-');
+    if name.len() < 2 || longer(name, 63) || !name.chars().all(good) || ends || reserved {
+        return Err(Error::invalid(
+            "workspace",
+            format!(
+                "2 to 63 lower-case letters, digits and `-`, which is not at either end, and no name of a route; it is {}",
+                excerpt(name)
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Names of logged models; none lets the server invent one.
+pub(crate) fn logged_model_name(name: &str) -> Result<()> {
+    if name.contains(['/', ':', '.', '%', '"', '\'']) {
+        return Err(Error::invalid(
+            "name",
+            format!("without `/ : . % \" '`; it is {}", excerpt(name)),
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn webhook_name(name: &str) -> Result<()> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    if longer(name, 63) || !name.chars().all(good) || !ends(name.chars().next()) || !ends(name.chars().last()) {
+        return Err(Error::invalid(
+            "name",
+            format!(
+                "1 to 63 letters, digits, `.`, `_` or `-`, the first and last a letter or digit; it is {}",
+                excerpt(name)
+            ),
+        ));
+    }
+    Ok(())
+}
+
 pub(crate) fn dataset(name: &str, digest: &str) -> Result<()> {
     if name.is_empty() || longer(name, 500) {
         return Err(Error::invalid("datasets.dataset.name", "1 to 500 characters long"));

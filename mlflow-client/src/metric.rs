@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::wire;
+use crate::{
+    ids::{LoggedModelId, RunId},
+    wire,
+};
 
 /// One point of a metric.
 ///
@@ -54,6 +57,62 @@ impl Metric {
     /// The time of the point; `None` if its timestamp is none.
     pub fn time(&self) -> Option<Timestamp> {
         Timestamp::from_millisecond(self.timestamp).ok()
+    }
+}
+
+/// A point of a metric that says which model and dataset it is about, and of which run it is.
+///
+/// Since MLflow 3; older servers keep key, value, timestamp and step only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[must_use]
+pub struct ModelMetric {
+    /// Name: letters, digits and `_ - . : /` or spaces, at most 250.
+    #[serde(default)]
+    pub key: String,
+    /// Value; may be NaN or infinite.
+    #[serde(default, with = "wire::number")]
+    pub value: f64,
+    /// Milliseconds since 1970; not negative.
+    #[serde(default, deserialize_with = "wire::int64")]
+    pub timestamp: i64,
+    /// Step, e.g. the epoch; may be negative.
+    #[serde(default, deserialize_with = "wire::int64")]
+    pub step: i64,
+    /// The logged model that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<LoggedModelId>,
+    /// Name of the dataset it was measured on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset_name: Option<String>,
+    /// Digest of that dataset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset_digest: Option<String>,
+    /// The run it was logged to; only in answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
+}
+
+impl ModelMetric {
+    /// A point about a logged model.
+    pub fn new(model_id: impl Into<LoggedModelId>, metric: Metric) -> Self {
+        Self {
+            key: metric.key,
+            value: metric.value,
+            timestamp: metric.timestamp,
+            step: metric.step,
+            model_id: Some(model_id.into()),
+            dataset_name: None,
+            dataset_digest: None,
+            run_id: None,
+        }
+    }
+
+    /// Measured on this dataset, which must be an input of the run.
+    pub fn dataset(mut self, name: impl Into<String>, digest: impl Into<String>) -> Self {
+        self.dataset_name = Some(name.into());
+        self.dataset_digest = Some(digest.into());
+        self
     }
 }
 

@@ -8,17 +8,19 @@ use serde_json::json;
 
 use crate::{
     client::Client,
-    error::Result,
-    filter::quote,
+    error::{Error, Result},
+    filter::{Filter, ModelVersionKey, OrderBy},
     http::found,
-    ids::{RunId, VersionNumber},
+    ids::{LoggedModelId, RunId, VersionNumber},
     limits,
+    metric::ModelMetric,
     page::{self, Page},
     tag::Tag,
-    wire,
+    version::ServerVersion,
+    wire::{self, wire_enum},
 };
 
-wire::wire_enum! {
+wire_enum! {
     /// Whether a version can be used.
     #[derive(Default)]
     pub enum ModelVersionStatus {
@@ -29,6 +31,22 @@ wire::wire_enum! {
         /// Can be used.
         #[default]
         Ready = "READY",
+    }
+}
+
+wire_enum! {
+    /// What a version is for. Aliases have taken the place of stages, which MLflow calls deprecated.
+    #[derive(Default)]
+    pub enum Stage {
+        /// Nothing yet.
+        #[default]
+        None = "None",
+        /// Being tried.
+        Staging = "Staging",
+        /// In use.
+        Production = "Production",
+        /// No more in use.
+        Archived = "Archived",
     }
 }
 
@@ -46,9 +64,9 @@ pub struct ModelVersion {
     /// When it was changed last.
     #[serde(default, with = "wire::millis", rename = "last_updated_timestamp")]
     pub updated_at: Option<Timestamp>,
-    /// Its stage: `None`, `Staging`, `Production` or `Archived`. Aliases have taken the place of stages.
+    /// Its stage. Aliases have taken the place of stages.
     #[serde(default, deserialize_with = "wire::or_default")]
-    pub current_stage: String,
+    pub current_stage: Stage,
     /// Free text.
     #[serde(default, deserialize_with = "wire::or_default")]
     pub description: String,
@@ -67,6 +85,39 @@ pub struct ModelVersion {
     /// Aliases that point at it. Left out where the version is a part of its registered model.
     #[serde(default, deserialize_with = "wire::or_default")]
     pub aliases: Vec<String>,
+    /// Who made it; hosted servers only.
+    #[serde(default, deserialize_with = "wire::or_default")]
+    pub user_id: String,
+    /// More about its status.
+    #[serde(default, deserialize_with = "wire::or_default")]
+    pub status_message: String,
+    /// Address of a page about the run that made it, where the run is on another server.
+    #[serde(default, deserialize_with = "wire::or_default")]
+    pub run_link: String,
+    /// The logged model that it is; hosted servers only. Others tell it by [`source`](Self::source), `models:/m-…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<LoggedModelId>,
+    /// Parameters of that model; hosted servers only.
+    #[serde(default, deserialize_with = "wire::or_default")]
+    pub model_params: Vec<ModelParam>,
+    /// Metrics of that model; hosted servers only.
+    #[serde(default, deserialize_with = "wire::or_default")]
+    pub model_metrics: Vec<ModelMetric>,
+    /// How the job that deploys it is, as the server writes it; hosted servers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment_job_state: Option<serde_json::Value>,
+}
+
+/// A parameter of the logged model that became a version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct ModelParam {
+    /// Name.
+    #[serde(default)]
+    pub name: String,
+    /// Text.
+    #[serde(default)]
+    pub value: String,
 }
 
 impl ModelVersion {
@@ -96,6 +147,12 @@ pub struct CreateModelVersion {
     /// Free text.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// Address of a page about the run that made it, where the run is on another server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_link: Option<String>,
+    /// The logged model that it is. Since MLflow 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<LoggedModelId>,
 }
 
 impl CreateModelVersion {
@@ -107,6 +164,8 @@ impl CreateModelVersion {
             run_id: None,
             tags: Vec::new(),
             description: String::new(),
+            run_link: None,
+            model_id: None,
         }
     }
 
@@ -118,6 +177,30 @@ impl CreateModelVersion {
             run_id: Some(run_id),
             ..Self::new(name, source)
         }
+    }
+
+    /// A version of the model `name` that is a logged model; its run is taken from there. Since MLflow 3.
+    pub fn of_logged_model(name: impl Into<String>, model_id: impl Into<LoggedModelId>) -> Self {
+        let model_id = model_id.into();
+        let source = format!("models:/{model_id}");
+        Self {
+            model_id: Some(model_id),
+            ..Self::new(name, source)
+        }
+    }
+
+    /// Sets the logged model that it is. Since MLflow 3.
+    #[must_use]
+    pub fn model_id(mut self, model_id: impl Into<LoggedModelId>) -> Self {
+        self.model_id = Some(model_id.into());
+        self
+    }
+
+    /// Sets the address of a page about the run.
+    #[must_use]
+    pub fn run_link(mut self, url: impl Into<String>) -> Self {
+        self.run_link = Some(url.into());
+        self
     }
 
     /// Sets the run that made it.
@@ -146,10 +229,10 @@ impl CreateModelVersion {
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SearchModelVersions {
-    /// In MLflow's search language, by `name`, `run_id`, `source_path`, `version_number` and `tags.x`; empty for all.
-    pub filter: String,
-    /// `name`, `version_number`, `creation_timestamp` or `last_updated_timestamp`, with `ASC` or `DESC`.
-    pub order_by: Vec<String>,
+    /// Condition; all if empty. See [`ModelVersionKey`](crate::ModelVersionKey).
+    pub filter: Filter<ModelVersion>,
+    /// Order; what was changed last comes first if empty.
+    pub order_by: Vec<OrderBy<ModelVersion>>,
     /// Most versions on a page, 1 to 200 000; the server's default is 10 000.
     pub max_results: Option<u32>,
     /// Where to go on.
@@ -162,16 +245,16 @@ impl SearchModelVersions {
         Self::default()
     }
 
-    /// Sets the filter.
+    /// Sets the filter: a condition, or a text in MLflow's search language.
     #[must_use]
-    pub fn filter(mut self, filter: impl Into<String>) -> Self {
+    pub fn filter(mut self, filter: impl Into<Filter<ModelVersion>>) -> Self {
         self.filter = filter.into();
         self
     }
 
     /// Adds a criterion of order.
     #[must_use]
-    pub fn order_by(mut self, order: impl Into<String>) -> Self {
+    pub fn order_by(mut self, order: impl Into<OrderBy<ModelVersion>>) -> Self {
         self.order_by.push(order.into());
         self
     }
@@ -203,9 +286,9 @@ pub(crate) struct OneVersion {
 }
 
 #[derive(Deserialize)]
-struct ManyVersions {
+pub(crate) struct ManyVersions {
     #[serde(default)]
-    model_versions: Vec<ModelVersion>,
+    pub(crate) model_versions: Vec<ModelVersion>,
     next_page_token: Option<String>,
 }
 
@@ -225,6 +308,18 @@ impl ModelVersions {
         limits::model_name(&version.name)?;
         for tag in &version.tags {
             limits::registry_tag(&tag.key, &tag.value)?;
+        }
+        if version.source.is_empty() {
+            return Err(Error::invalid(
+                "source",
+                "where the files are, e.g. `runs:/<run id>/model`",
+            ));
+        }
+        if version.model_id.is_some() {
+            // An older server would ignore it.
+            self.client
+                .surely_since("model_versions.create", ServerVersion::V3)
+                .await?;
         }
         let call = self
             .client
@@ -249,8 +344,8 @@ impl ModelVersions {
     pub async fn newest(&self, name: &str) -> Result<Option<ModelVersion>> {
         limits::model_name(name)?;
         let search = SearchModelVersions::new()
-            .filter(format!("name = {}", quote(name)?))
-            .order_by("version_number DESC")
+            .filter(ModelVersionKey::name().equals(name))
+            .order_by(ModelVersionKey::version_number().descending())
             .max_results(1);
         Ok(self.search(search).await?.items.into_iter().next())
     }
@@ -261,12 +356,10 @@ impl ModelVersions {
         let mut call = self
             .client
             .get("model_versions.search", "model-versions/search")?
-            .query("filter", &search.filter);
-        if let Some(most) = search.max_results {
-            call = call.query("max_results", &most.to_string());
-        }
+            .query("filter", search.filter.text()?)
+            .query_opt("max_results", search.max_results);
         for order in &search.order_by {
-            call = call.query("order_by", order);
+            call = call.query("order_by", order.text()?);
         }
         let call = call.query("page_token", search.page_token.as_deref().unwrap_or_default());
         let answer: ManyVersions = self.client.inner.json(&call).await?;
@@ -324,6 +417,49 @@ impl ModelVersions {
             .post("model_versions.set_tag", "model-versions/set-tag", &body)?
             .idempotent();
         self.client.inner.done(&call).await
+    }
+
+    /// Removes a tag. A tag that is not there is no error.
+    pub async fn delete_tag(&self, name: &str, version: impl Into<VersionNumber>, key: &str) -> Result<()> {
+        limits::model_name(name)?;
+        let body = json!({"name": name, "version": version.into(), "key": key});
+        let path = "model-versions/delete-tag";
+        let call = self
+            .client
+            .call("model_versions.delete_tag", Method::DELETE, path, &body)?
+            .idempotent();
+        self.client.inner.done(&call).await
+    }
+
+    /// Moves a version to another stage. With `archive_existing`, which is for [`Stage::Staging`] and
+    /// [`Stage::Production`] only, the versions that were there are archived. Aliases have taken the place of stages.
+    pub async fn transition_stage(
+        &self,
+        name: &str,
+        version: impl Into<VersionNumber>,
+        stage: Stage,
+        archive_existing: bool,
+    ) -> Result<ModelVersion> {
+        limits::model_name(name)?;
+        // The server answers this with an internal error.
+        if archive_existing && !matches!(stage, Stage::Staging | Stage::Production) {
+            return Err(Error::invalid(
+                "archive_existing",
+                "set for `Staging` and `Production` only",
+            ));
+        }
+        let body = json!({
+            "name": name, "version": version.into(), "stage": stage, "archive_existing_versions": archive_existing,
+        });
+        let call = self
+            .client
+            .post(
+                "model_versions.transition_stage",
+                "model-versions/transition-stage",
+                &body,
+            )?
+            .idempotent();
+        Ok(self.client.inner.json::<OneVersion>(&call).await?.model_version)
     }
 
     /// Where the files are, as far as the server resolves it. A source `runs:/…` comes back unchanged (MLflow 3.17).

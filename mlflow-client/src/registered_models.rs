@@ -9,10 +9,11 @@ use serde_json::json;
 use crate::{
     client::Client,
     error::{Error, Result},
+    filter::{Filter, OrderBy},
     http::found,
     ids::VersionNumber,
     limits,
-    model_versions::{ModelVersion, OneVersion},
+    model_versions::{ManyVersions, ModelVersion, OneVersion, Stage},
     page::{self, Page},
     tag::Tag,
     wire,
@@ -42,6 +43,15 @@ pub struct RegisteredModel {
     /// Its aliases.
     #[serde(default, deserialize_with = "wire::or_default")]
     pub aliases: Vec<ModelAlias>,
+    /// Who made it; hosted servers only.
+    #[serde(default, deserialize_with = "wire::or_default")]
+    pub user_id: String,
+    /// The job that deploys its versions; hosted servers only.
+    #[serde(default, deserialize_with = "wire::or_default")]
+    pub deployment_job_id: String,
+    /// How that job is; hosted servers only.
+    #[serde(default, deserialize_with = "wire::or_default")]
+    pub deployment_job_state: String,
 }
 
 impl RegisteredModel {
@@ -84,6 +94,9 @@ pub struct CreateRegisteredModel {
     /// Tags; values at most 100 000 characters.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
+    /// The job that deploys its versions. Since MLflow 3; other than hosted servers ignore it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment_job_id: Option<String>,
 }
 
 impl CreateRegisteredModel {
@@ -120,10 +133,10 @@ impl<T: Into<String>> From<T> for CreateRegisteredModel {
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SearchRegisteredModels {
-    /// In MLflow's search language, by `name` and `tags.x`; empty for all.
-    pub filter: String,
-    /// `name` or `timestamp`, with `ASC` or `DESC`.
-    pub order_by: Vec<String>,
+    /// Condition; all if empty. See [`RegisteredModelKey`](crate::RegisteredModelKey).
+    pub filter: Filter<RegisteredModel>,
+    /// Order; by name if empty.
+    pub order_by: Vec<OrderBy<RegisteredModel>>,
     /// Most models on a page, 1 to 1000; the server's default is 100.
     pub max_results: Option<u32>,
     /// Where to go on.
@@ -136,16 +149,16 @@ impl SearchRegisteredModels {
         Self::default()
     }
 
-    /// Sets the filter.
+    /// Sets the filter: a condition, or a text in MLflow's search language.
     #[must_use]
-    pub fn filter(mut self, filter: impl Into<String>) -> Self {
+    pub fn filter(mut self, filter: impl Into<Filter<RegisteredModel>>) -> Self {
         self.filter = filter.into();
         self
     }
 
     /// Adds a criterion of order.
     #[must_use]
-    pub fn order_by(mut self, order: impl Into<String>) -> Self {
+    pub fn order_by(mut self, order: impl Into<OrderBy<RegisteredModel>>) -> Self {
         self.order_by.push(order.into());
         self
     }
@@ -242,12 +255,10 @@ impl RegisteredModels {
         let mut call = self
             .client
             .get("registered_models.search", "registered-models/search")?
-            .query("filter", &search.filter);
-        if let Some(most) = search.max_results {
-            call = call.query("max_results", &most.to_string());
-        }
+            .query("filter", search.filter.text()?)
+            .query_opt("max_results", search.max_results);
         for order in &search.order_by {
-            call = call.query("order_by", order);
+            call = call.query("order_by", order.text()?);
         }
         let call = call.query("page_token", search.page_token.as_deref().unwrap_or_default());
         let answer: ManyModels = self.client.inner.json(&call).await?;
@@ -272,7 +283,7 @@ impl RegisteredModels {
         })
     }
 
-    /// Sets the free text.
+    /// Sets the free text; the server clears one that is not given.
     pub async fn update(&self, name: &str, description: &str) -> Result<RegisteredModel> {
         limits::model_name(name)?;
         let body = json!({"name": name, "description": description});
@@ -286,6 +297,23 @@ impl RegisteredModels {
             )?
             .idempotent();
         Ok(self.client.inner.json::<OneModel>(&call).await?.registered_model)
+    }
+
+    /// The newest version of each of these stages, or of every stage that has one if none is given. A stage without
+    /// versions has no entry. Aliases have taken the place of stages.
+    pub async fn latest_versions(&self, name: &str, stages: &[Stage]) -> Result<Vec<ModelVersion>> {
+        limits::model_name(name)?;
+        let mut call = self
+            .client
+            .get(
+                "registered_models.latest_versions",
+                "registered-models/get-latest-versions",
+            )?
+            .query("name", name);
+        for stage in stages {
+            call = call.query("stages", stage.as_str());
+        }
+        Ok(self.client.inner.json::<ManyVersions>(&call).await?.model_versions)
     }
 
     /// Gives a model another name. [`Error::AlreadyExists`] if it is taken.

@@ -53,6 +53,12 @@ pub mod tags {
     pub const PROJECT_ENTRY_POINT: &str = "mlflow.project.entryPoint";
     /// Image in which the run took place.
     pub const DOCKER_IMAGE_URI: &str = "mlflow.docker.image.uri";
+    /// `true` on a registered model, and its versions, that are prompts.
+    pub const IS_PROMPT: &str = "mlflow.prompt.is_prompt";
+    /// Text of a version of a prompt.
+    pub const PROMPT_TEXT: &str = "mlflow.prompt.text";
+    /// JSON list of the models that were logged in the manner of MLflow 2.
+    pub const LOGGED_MODEL_HISTORY: &str = "mlflow.log-model.history";
     /// What a dataset was used for, e.g. `training`; a tag of a run's input.
     pub const DATASET_CONTEXT: &str = "mlflow.data.context";
 }

@@ -1,6 +1,8 @@
 //! Runs: what was tried, with which parameters, and what came of it.
 
 mod batch;
+mod history;
+mod models;
 mod types;
 
 use futures_core::Stream;
@@ -9,20 +11,22 @@ use serde::Deserialize;
 use serde_json::json;
 
 pub use batch::LogBatch;
-pub use types::{CreateRun, Dataset, DatasetInput, Run, RunData, RunInfo, RunInputs, RunStatus, SearchRuns, UpdateRun};
+pub use history::{BulkHistory, HistoryPoint};
+pub use types::{
+    CreateRun, Dataset, DatasetInput, ModelInput, ModelOutput, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus,
+    SearchRuns, UpdateRun,
+};
 
 use crate::{
     client::Client,
     error::{Error, Result},
+    filter,
     http::found,
     ids::RunId,
     limits,
     metric::Metric,
     page::{self, Page},
 };
-
-/// Points of a metric in one page of its history: about 1 MB.
-const HISTORY_PAGE: u32 = 10_000;
 
 /// Operations on runs; see [`Client::runs`].
 #[derive(Debug, Clone)]
@@ -44,13 +48,6 @@ struct Updated {
 struct ManyRuns {
     #[serde(default)]
     runs: Vec<Run>,
-    next_page_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct History {
-    #[serde(default)]
-    metrics: Vec<Metric>,
     next_page_token: Option<String>,
 }
 
@@ -113,7 +110,8 @@ impl Runs {
         for id in &search.experiment_ids {
             limits::id("experiment_ids", id.as_str())?;
         }
-        let call = self.client.post("runs.search", "runs/search", &search)?.idempotent();
+        filter::check(&search.filter, &search.order_by)?;
+        let call = self.client.post("runs.search", "runs/search", &search)?.read_only();
         let answer: ManyRuns = self.client.inner.json(&call).await?;
         Ok(Page::new(answer.runs, answer.next_page_token))
     }
@@ -227,46 +225,6 @@ impl Runs {
         limits::id("run_id", id.as_str())?;
         let call = self.client.post(operation, path, &json!({"run_id": id}))?.idempotent();
         self.client.inner.done(&call).await
-    }
-
-    /// All points of a metric, ordered by timestamp, step and value. Empty also if there is no such run.
-    pub async fn metric_history(&self, id: &RunId, key: &str) -> Result<Vec<Metric>> {
-        let mut points = Vec::new();
-        let mut token = None;
-        loop {
-            let page = self
-                .metric_history_page(id, key, HISTORY_PAGE, token.as_deref())
-                .await?;
-            points.extend(page.items);
-            // A token that comes back unchanged would go round for ever.
-            match page.next_page_token {
-                Some(next) if token.as_ref() != Some(&next) => token = Some(next),
-                _ => return Ok(points),
-            }
-        }
-    }
-
-    /// One page of the points of a metric; `max_results` at least 1.
-    pub async fn metric_history_page(
-        &self,
-        id: &RunId,
-        key: &str,
-        max_results: u32,
-        page_token: Option<&str>,
-    ) -> Result<Page<Metric>> {
-        limits::id("run_id", id.as_str())?;
-        limits::key("metric_key", key)?;
-        // A field of 32 bits.
-        limits::page_size("max_results", Some(max_results), i32::MAX as u32)?;
-        let call = self
-            .client
-            .get("runs.metric_history", "metrics/get-history")?
-            .query("run_id", id.as_str())
-            .query("metric_key", key)
-            .query("max_results", &max_results.to_string())
-            .query("page_token", page_token.unwrap_or_default());
-        let answer: History = self.client.inner.json(&call).await?;
-        Ok(Page::new(answer.metrics, answer.next_page_token))
     }
 }
 

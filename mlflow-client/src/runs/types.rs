@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     experiments::LifecycleStage,
-    filter::ViewType,
-    ids::{ExperimentId, RunId},
+    filter::{Filter, OrderBy, ViewType},
+    ids::{ExperimentId, LoggedModelId, RunId},
     metric::{Metric, Param},
     tag::{Tag, tags},
     wire::{self, wire_enum},
@@ -90,6 +90,49 @@ pub struct RunInputs {
     /// Datasets.
     #[serde(default)]
     pub dataset_inputs: Vec<DatasetInput>,
+    /// Logged models. Since MLflow 3.
+    #[serde(default)]
+    pub model_inputs: Vec<ModelInput>,
+}
+
+/// A logged model that a run used.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct ModelInput {
+    /// The model.
+    #[serde(default)]
+    pub model_id: LoggedModelId,
+}
+
+/// What a run made. Since MLflow 3.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct RunOutputs {
+    /// Logged models.
+    #[serde(default)]
+    pub model_outputs: Vec<ModelOutput>,
+}
+
+/// A logged model that a run made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct ModelOutput {
+    /// The model.
+    #[serde(default)]
+    pub model_id: LoggedModelId,
+    /// The step at which it was made.
+    #[serde(default, deserialize_with = "wire::int64")]
+    pub step: i64,
+}
+
+impl ModelOutput {
+    /// A model made at this step.
+    pub fn new(model_id: impl Into<LoggedModelId>, step: i64) -> Self {
+        Self {
+            model_id: model_id.into(),
+            step,
+        }
+    }
 }
 
 /// A run.
@@ -104,6 +147,9 @@ pub struct Run {
     /// What it used.
     #[serde(default)]
     pub inputs: RunInputs,
+    /// What it made. Empty where a run was just created, and before MLflow 3.
+    #[serde(default)]
+    pub outputs: RunOutputs,
 }
 
 impl Run {
@@ -336,17 +382,17 @@ impl UpdateRun {
 pub struct SearchRuns {
     /// In which experiments; with none, nothing is found.
     pub experiment_ids: Vec<ExperimentId>,
-    /// Condition, e.g. `metrics.accuracy > 0.9 AND tags.team = 'a'`; all if empty.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub filter: String,
+    /// Condition; all if empty. See [`RunKey`](crate::RunKey).
+    #[serde(skip_serializing_if = "Filter::is_empty")]
+    pub filter: Filter<Run>,
     /// Whether deleted ones are listed.
     pub run_view_type: ViewType,
     /// Size of a page, 1 to 50 000; default 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_results: Option<u32>,
-    /// Order, e.g. `metrics.accuracy DESC`; the latest start first if empty.
+    /// Order; the latest start first if empty. Runs without the metric, parameter or tag come last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub order_by: Vec<String>,
+    pub order_by: Vec<OrderBy<Run>>,
     /// Token of an earlier page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_token: Option<String>,
@@ -361,8 +407,9 @@ impl SearchRuns {
         }
     }
 
-    /// Condition; see [`quote`](crate::quote) for texts in it.
-    pub fn filter(mut self, filter: impl Into<String>) -> Self {
+    /// Condition, e.g. `RunKey::metric("accuracy").greater_than(0.9)`, or a text in MLflow's search language, for which
+    /// [`quote`](crate::quote) writes strings.
+    pub fn filter(mut self, filter: impl Into<Filter<Run>>) -> Self {
         self.filter = filter.into();
         self
     }
@@ -379,8 +426,8 @@ impl SearchRuns {
         self
     }
 
-    /// Adds a key to order by.
-    pub fn order_by(mut self, order: impl Into<String>) -> Self {
+    /// Adds a key to order by, e.g. `RunKey::metric("accuracy").descending()`.
+    pub fn order_by(mut self, order: impl Into<OrderBy<Run>>) -> Self {
         self.order_by.push(order.into());
         self
     }

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use wiremock::ResponseTemplate;
 
+use super::state::Generation;
+
 /// The start of every message of a database error.
 const SQL: &str = "(sqlite3.IntegrityError)";
 
@@ -17,41 +19,69 @@ pub(super) enum Refusal {
         status: u16,
         message: String,
     },
+    /// An attribute that logged models are not ordered by.
+    UnknownAttribute(String),
     /// A page of the web framework, as for unknown routes.
     Page(u16),
     /// Plain text.
     Text(u16, String),
+    /// Plain text that is labelled as a page.
+    Sentence(u16, String),
     /// `{"detail": …}`, as the artifact routes answer.
     Detail(u16, String),
 }
 
-/// An answer with its status, which a template does not tell.
+/// An answer with its parts, which a template does not tell.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) template: ResponseTemplate,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    kind: String,
 }
 
 impl Answer {
     pub(super) fn new(status: u16) -> Self {
         Self {
             status,
-            template: ResponseTemplate::new(status),
+            headers: Vec::new(),
+            body: Vec::new(),
+            kind: String::new(),
         }
     }
 
-    pub(super) fn header(self, name: &'static str, value: &str) -> Self {
-        Self {
-            template: self.template.insert_header(name, value),
-            ..self
-        }
+    pub(super) fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
     }
 
     pub(super) fn body(self, body: impl Into<Vec<u8>>, kind: &str) -> Self {
         Self {
-            template: self.template.set_body_raw(body, kind),
+            body: body.into(),
+            kind: kind.to_owned(),
             ..self
         }
+    }
+
+    /// With the second half of its body missing.
+    pub(super) fn cut_in_half(mut self) -> Self {
+        self.body.truncate(self.body.len() / 2);
+        self
+    }
+
+    pub(super) fn template(self) -> ResponseTemplate {
+        let mut template = ResponseTemplate::new(self.status);
+        for (name, value) in self.headers {
+            template = template.insert_header(name, value);
+        }
+        if self.kind.is_empty() {
+            return template;
+        }
+        template.set_body_raw(self.body, &self.kind)
     }
 }
 
@@ -116,27 +146,32 @@ impl Refusal {
 
     pub(super) fn status(&self) -> u16 {
         match self {
-            Self::Coded { status, .. } | Self::Page(status) | Self::Text(status, _) | Self::Detail(status, _) => {
-                *status
-            }
+            Self::Coded { status, .. }
+            | Self::Page(status)
+            | Self::Text(status, _)
+            | Self::Sentence(status, _)
+            | Self::Detail(status, _) => *status,
+            Self::UnknownAttribute(_) => 400,
         }
     }
 
-    pub(super) fn response(&self) -> ResponseTemplate {
+    /// The answer. The classes of errors came with version 3; what the artifact proxy refuses by itself has none.
+    pub(super) fn response(&self, generation: Generation) -> ResponseTemplate {
         let template = ResponseTemplate::new(self.status());
         match self {
-            Self::Coded {
-                code: "NOT_IMPLEMENTED",
-                message,
-                ..
-            } => {
-                let body = json!({"error_code": "NOT_IMPLEMENTED", "message": message});
+            Self::UnknownAttribute(message) => {
+                let body = json!({
+                    "error_code": "INVALID_PARAMETER_VALUE", "message": message, "sqlstate": "KAM04",
+                    "error_class": "ATTRIBUTE_NOT_FOUND",
+                });
                 template.set_body_raw(body.to_string(), "application/json")
             }
             Self::Coded { code, message, .. } => {
-                let body = json!({
-                    "error_code": code, "message": message, "sqlstate": "KAM00", "error_class": class(code),
-                });
+                let mut body = json!({"error_code": code, "message": message});
+                if generation.is_3() && *code != "NOT_IMPLEMENTED" {
+                    put(&mut body, "sqlstate", Some(sqlstate(code).into()));
+                    put(&mut body, "error_class", Some(class(code).into()));
+                }
                 template.set_body_raw(body.to_string(), "application/json")
             }
             Self::Page(status) => {
@@ -151,8 +186,17 @@ impl Refusal {
                 template.set_body_raw(page, "text/html; charset=utf-8")
             }
             Self::Text(_, text) => template.set_body_raw(text.clone(), "text/plain; charset=utf-8"),
+            Self::Sentence(_, text) => template.set_body_raw(text.clone(), "text/html; charset=utf-8"),
             Self::Detail(_, text) => template.set_body_raw(json!({"detail": text}).to_string(), "application/json"),
         }
+    }
+}
+
+/// The state that goes with a code.
+fn sqlstate(code: &'static str) -> &'static str {
+    match code {
+        "INTERNAL_ERROR" | "INVALID_STATE" => "XXM00",
+        _ => "KAM00",
     }
 }
 

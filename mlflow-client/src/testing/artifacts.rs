@@ -20,7 +20,7 @@ pub(super) fn safe(path: &str) -> Handled<String> {
     }
     let bad = decoded.starts_with('/')
         || decoded.contains('#')
-        || decoded.split(['/', '\\']).any(|part| part == "..")
+        || decoded.split('/').any(|part| part == "..")
         || decoded != path
         || decoded.starts_with("file:");
     if bad {
@@ -114,6 +114,20 @@ pub(super) fn list_of_run(state: &mut State, run: &str, path: &str) -> Handled<A
     Ok(document(&value))
 }
 
+/// The files of a logged model, relative to its own root.
+pub(super) fn list_of_model(state: &State, uri: &str, path: &str) -> Handled<Answer> {
+    let path = safe(path)?;
+    let mut value = json!({"root_uri": uri});
+    put_list(&mut value, "files", listing(state, &join(&place(uri)?, &path), &path));
+    Ok(document(&value))
+}
+
+/// A file below an address of the proxy.
+pub(super) fn below(state: &State, uri: &str, path: &str, range: Option<&str>) -> Handled<Answer> {
+    let path = safe(path)?;
+    download(state, &join(&place(uri)?, &path), range).map_err(coded)
+}
+
 /// The proxy's list: bare names.
 pub(super) fn list(state: &State, path: &str) -> Handled<Answer> {
     let path = safe(path)?;
@@ -123,15 +137,27 @@ pub(super) fn list(state: &State, path: &str) -> Handled<Answer> {
 }
 
 pub(super) fn upload(state: &mut State, path: &str, bytes: &[u8]) -> Handled<Answer> {
-    let path = safe(path)?;
+    store(state, safe(path)?, bytes.to_vec())?;
+    if state.is_3() {
+        return Ok(Answer::new(200));
+    }
+    Ok(document(&empty()))
+}
+
+/// Keeps a file at a place.
+pub(super) fn store(state: &mut State, path: String, bytes: Vec<u8>) -> Handled<()> {
     let below_file = path
         .match_indices('/')
         .any(|(at, _)| state.files.contains_key(path.get(..at).unwrap_or_default()));
     if path.is_empty() || below_file || !children(state, &path).is_empty() {
-        return Err(Refusal::Text(500, "Internal Server Error".to_owned()));
+        return Err(if state.is_3() {
+            Refusal::Text(500, "Internal Server Error".to_owned())
+        } else {
+            Refusal::Page(500)
+        });
     }
-    state.files.insert(path, bytes.to_vec());
-    Ok(Answer::new(200))
+    state.files.insert(path, bytes);
+    Ok(())
 }
 
 pub(super) fn delete(state: &mut State, path: &str) -> Handled<Answer> {
@@ -146,35 +172,54 @@ pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handle
     let path = safe(path)?;
     let Some(bytes) = state.files.get(&path) else {
         if children(state, &path).is_empty() {
-            return Err(Refusal::missing(format!("Artifact not found: {path}")));
+            return Err(if state.is_3() {
+                Refusal::missing(format!("Artifact not found: {path}"))
+            } else {
+                Refusal::internal(format!("[Errno 2] No such file or directory: '{path}'"))
+            });
         }
-        return Err(Refusal::Detail(
-            400,
-            format!("Artifact path refers to a directory: {path}"),
-        ));
+        return Err(if state.is_3() {
+            Refusal::Detail(
+                400,
+                format!("Artifact path refers to a directory, not a file: '{path}'"),
+            )
+        } else {
+            Refusal::Page(500)
+        });
     };
     let name = path.rsplit('/').next().unwrap_or_default();
     let kind = match name.rsplit_once('.').map_or("", |(_, end)| end) {
-        "txt" | "log" | "py" | "yaml" | "yml" | "md" | "cfg" | "csv" | "html" | "MLmodel" => {
-            "text/plain; charset=utf-8"
+        "txt" | "log" | "py" | "yaml" | "yml" | "md" | "cfg" | "csv" | "html" | "json" | "js" | "MLmodel" => {
+            "text/plain"
         }
-        "json" => "application/json",
         "png" => "image/png",
         _ => "application/octet-stream",
     };
     let safe_name: String = name.chars().filter(|c| c.is_ascii_graphic() && *c != '"').collect();
+    let token = safe_name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "!#$&+-.^_`|~".contains(c));
+    let file_name = if token { safe_name } else { format!("\"{safe_name}\"") };
+    let modern = state.is_3();
     let template = |status| {
-        Answer::new(status)
-            .header("content-disposition", &format!("attachment; filename=\"{safe_name}\""))
-            .header("accept-ranges", "bytes")
+        let answer = Answer::new(status).header("content-disposition", &format!("attachment; filename={file_name}"));
+        if modern {
+            answer.header("accept-ranges", "bytes")
+        } else {
+            answer
+        }
     };
-    let Some(wanted) = range.and_then(|range| bounds(range, bytes.len())) else {
+    let Some(range) = range.filter(|_| modern) else {
         return Ok(template(200).body(bytes.clone(), kind));
     };
-    let Bounds::Part(from, to) = wanted else {
-        return Ok(template(416)
-            .header("content-range", &format!("bytes */{}", bytes.len()))
-            .body("", "text/plain"));
+    let (from, to) = match bounds(range, bytes.len()) {
+        Bounds::Part(from, to) => (from, to),
+        Bounds::Outside => {
+            return Ok(template(416)
+                .header("content-range", &format!("bytes */{}", bytes.len()))
+                .body("", "text/plain; charset=utf-8"));
+        }
+        Bounds::Malformed(why) => return Err(Refusal::Text(400, why.to_owned())),
     };
     let part = bytes.get(from..=to).unwrap_or_default().to_vec();
     let content_range = format!("bytes {from}-{to}/{}", bytes.len());
@@ -188,24 +233,29 @@ enum Bounds {
     Part(usize, usize),
     /// Nothing that the file has.
     Outside,
+    /// Nothing that is understood.
+    Malformed(&'static str),
 }
 
-/// The part that a header with a single range asks for; none if it is not understood.
-fn bounds(range: &str, length: usize) -> Option<Bounds> {
-    let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
-    let last = length.checked_sub(1);
-    let (from, to) = match (from, to) {
-        ("", count) => (length.saturating_sub(count.parse().ok()?), last),
-        (from, "") => (from.parse().ok()?, last),
-        (from, to) => (
-            from.parse().ok()?,
-            last.map(|last| last.min(to.parse().unwrap_or(last))),
-        ),
+/// The part that a header with a single range asks for.
+fn bounds(range: &str, length: usize) -> Bounds {
+    const NO_RANGE: Bounds = Bounds::Malformed("Range header: range must be requested");
+    let Some(range) = range.strip_prefix("bytes=") else {
+        return Bounds::Malformed("Only support bytes range");
     };
-    Some(
-        to.filter(|to| from <= *to)
-            .map_or(Bounds::Outside, |to| Bounds::Part(from, to)),
-    )
+    let Some((from, to)) = range.split_once('-') else {
+        return NO_RANGE;
+    };
+    let last = length.checked_sub(1);
+    let (from, to) = match (from.parse::<usize>(), to.parse::<usize>()) {
+        (Err(_), Ok(count)) if from.is_empty() => (length.saturating_sub(count), last),
+        (Ok(from), Err(_)) if to.is_empty() => (from, last),
+        (Ok(from), Ok(to)) if from > to => return Bounds::Malformed("Range header: start must be less than end"),
+        (Ok(from), Ok(to)) => (from, last.map(|last| last.min(to))),
+        _ => return NO_RANGE,
+    };
+    to.filter(|to| from <= *to)
+        .map_or(Bounds::Outside, |to| Bounds::Part(from, to))
 }
 
 /// The same refusal as routes outside the proxy word it.
@@ -227,7 +277,11 @@ pub(super) fn of_run(state: &mut State, run: &str, path: &str, range: Option<&st
 pub(super) fn of_version(state: &State, name: &str, version: &str, path: &str, range: Option<&str>) -> Handled<Answer> {
     let path = safe(path)?;
     let number = super::model_versions::number(version)?;
-    let found = state.models.get(name).and_then(|model| model.versions.get(&number));
+    let found = state
+        .space
+        .models
+        .get(name)
+        .and_then(|model| model.versions.get(&number));
     let found =
         found.ok_or_else(|| Refusal::missing(format!("Model Version (name={name}, version={version}) not found")))?;
     let root = place(&found.storage)?;
@@ -261,9 +315,10 @@ mod tests {
             listing(&state, "0/r/artifacts/d", "d"),
             [json!({"path": "d/f.txt", "is_dir": false, "file_size": 5})]
         );
-        assert_eq!(bounds("bytes=1-2", 5), Some(Bounds::Part(1, 2)));
-        assert_eq!(bounds("bytes=-2", 5), Some(Bounds::Part(3, 4)));
-        assert_eq!(bounds("bytes=5-", 5), Some(Bounds::Outside));
+        assert_eq!(bounds("bytes=1-2", 5), Bounds::Part(1, 2));
+        assert_eq!(bounds("bytes=-2", 5), Bounds::Part(3, 4));
+        assert_eq!(bounds("bytes=5-", 5), Bounds::Outside);
+        assert!(matches!(bounds("bytes=3-2", 5), Bounds::Malformed(_)));
         delete(&mut state, "0/r").unwrap();
         assert!(state.files.is_empty());
     }

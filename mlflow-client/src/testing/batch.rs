@@ -2,7 +2,7 @@
 
 use super::answer::{Handled, Refusal, empty, set_pair};
 use super::json::Json;
-use super::metrics::point;
+use super::metrics::{self, point};
 use super::names;
 use super::runs::{conflict, conflict_message, tag};
 use super::schema::Field;
@@ -70,9 +70,9 @@ fn limit(name: &str, count: usize, most: usize) -> Handled<()> {
 }
 
 pub(super) fn log(state: &mut State, request: &Json) -> Handled {
-    let (metrics, params, tags) = (request.list("metrics"), request.list("params"), request.list("tags"));
-    let mut points = Vec::with_capacity(metrics.len());
-    for (at, metric) in metrics.iter().enumerate() {
+    let (logged, params, tags) = (request.list("metrics"), request.list("params"), request.list("tags"));
+    let mut points = Vec::with_capacity(logged.len());
+    for (at, metric) in logged.iter().enumerate() {
         points.push(point(metric, &format!("metrics[{at}]."))?);
     }
     let mut fresh: Vec<(String, String)> = Vec::with_capacity(params.len());
@@ -83,12 +83,12 @@ pub(super) fn log(state: &mut State, request: &Json) -> Handled {
     for (at, (key, _)) in request.pairs("tags").iter().enumerate() {
         names::key(&format!("tags[{at}].key"), key)?;
     }
-    limit("metrics", metrics.len(), 1000)?;
+    limit("metrics", logged.len(), 1000)?;
     limit("params", params.len(), 100)?;
     limit("tags", tags.len(), 100)?;
     limit(
         "metrics, params, and tags",
-        metrics.len() + params.len() + tags.len(),
+        logged.len() + params.len() + tags.len(),
         1000,
     )?;
     let mut keys: Vec<&str> = fresh.iter().map(|(key, _)| key.as_str()).collect();
@@ -113,9 +113,16 @@ pub(super) fn log(state: &mut State, request: &Json) -> Handled {
     for (key, value) in &fresh {
         set_pair(&mut run.params, key, value);
     }
-    for (key, point) in points {
-        run.log(&key, point);
+    for (key, point) in &points {
+        metrics::store(state, id, key, *point)?;
     }
+    let about: Vec<_> = logged
+        .iter()
+        .zip(&points)
+        .map(|(metric, (_, point))| (metric, *point))
+        .collect();
+    metrics::about_models(state, id, &about)?;
+    let run = state.active_run(id)?;
     for (key, value) in request.pairs("tags") {
         tag(run, &key, &value);
     }

@@ -10,6 +10,12 @@ pub(super) enum Trouble {
         retry_after: Option<u64>,
     },
     Delay(Duration),
+    /// Handled; half of the answer's body is missing.
+    Truncated,
+    /// Handled; the connection ends without an answer.
+    LostAnswer,
+    /// Not handled; the connection ends.
+    Reset,
 }
 
 /// A fault: which requests it befalls, how often, and what happens to them.
@@ -55,6 +61,22 @@ impl Fault {
     /// The next request is handled, but its answer comes late.
     pub fn delay(by: Duration) -> Self {
         Self::new(Trouble::Delay(by))
+    }
+
+    /// The next request is handled, but the second half of its answer is missing, as if something on the way had given up.
+    pub fn truncated() -> Self {
+        Self::new(Trouble::Truncated)
+    }
+
+    /// The next request is not handled: its connection ends without an answer. Behind a gateway, where no connection can be
+    /// ended, it is answered with 502.
+    pub fn reset() -> Self {
+        Self::new(Trouble::Reset)
+    }
+
+    /// The next request is handled, but its connection ends without an answer; behind a gateway it is answered with 502.
+    pub fn lost_answer() -> Self {
+        Self::new(Trouble::LostAnswer)
     }
 
     /// Body of the answer, JSON if it starts with a brace; only for faults with a status.
@@ -112,6 +134,15 @@ impl Faults {
 
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Takes the first fault that befalls a request, if it is one that ends the connection.
+    pub(super) fn take_break(&mut self, method: &str, path: &str) -> Option<Trouble> {
+        let fault = self.0.iter().find(|fault| fault.befalls(method, path))?;
+        match fault.trouble {
+            Trouble::LostAnswer | Trouble::Reset => self.take(method, path),
+            _ => None,
+        }
     }
 
     /// Takes the first fault that befalls a request.

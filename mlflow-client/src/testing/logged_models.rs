@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::answer::{Handled, Refusal, empty, pair_list, put_list, set_pair};
+use super::answer::{Answer, Handled, Refusal, empty, pair_list, put, put_list, set_pair};
+use super::artifacts;
 use super::experiments::active;
 use super::json::Json;
 use super::page;
 use super::schema::Field;
 use super::search::{Cell, Scope, Search};
-use super::state::{LoggedModel, State, now};
+use super::state::{LoggedModel, ModelPoint, State, now};
 
 const STATUS: &[(&str, i64)] = &[
     ("LOGGED_MODEL_PENDING", 1),
@@ -36,7 +37,12 @@ pub(super) const PARAMS: &[Field] = &[
 ];
 
 const DATASET: &[Field] = &[Field::text("dataset_name"), Field::text("dataset_digest")];
-const ORDER: &[Field] = &[Field::text("field_name"), Field::bool("ascending")];
+const ORDER: &[Field] = &[
+    Field::text("field_name"),
+    Field::bool("ascending"),
+    Field::text("dataset_name"),
+    Field::text("dataset_digest"),
+];
 pub(super) const SEARCH: &[Field] = &[
     Field::text("experiment_ids").list().required(),
     Field::text("filter"),
@@ -61,7 +67,53 @@ fn document(model: &LoggedModel) -> Value {
     put_list(&mut info, "tags", pair_list(&model.tags));
     let mut data = empty();
     put_list(&mut data, "params", pair_list(&model.params));
+    put_list(
+        &mut data,
+        "metrics",
+        model.metrics.iter().map(|point| metric(model, point)).collect(),
+    );
     json!({"info": info, "data": data})
+}
+
+/// The latest point of each metric and dataset.
+fn latest(model: &LoggedModel) -> Vec<&ModelPoint> {
+    let mut found: Vec<&ModelPoint> = Vec::new();
+    for point in &model.metrics {
+        let rank = |point: &ModelPoint| (point.point.step, point.point.timestamp);
+        match found
+            .iter_mut()
+            .find(|known| known.key == point.key && known.dataset == point.dataset && known.run == point.run)
+        {
+            Some(known) if rank(known) > rank(point) => {}
+            Some(known) if rank(known) == rank(point) && known.point.rank() > point.point.rank() => {}
+            Some(known) => *known = point,
+            None => found.push(point),
+        }
+    }
+    found
+}
+
+fn metric(model: &LoggedModel, point: &ModelPoint) -> Value {
+    let mut value = point.point.json(&point.key);
+    put(&mut value, "model_id", Some(json!(model.id)));
+    put(&mut value, "run_id", Some(json!(point.run)));
+    if let Some((name, digest)) = &point.dataset {
+        put(&mut value, "dataset_name", Some(json!(name)));
+        put(&mut value, "dataset_digest", Some(json!(digest)));
+    }
+    value
+}
+
+/// Files and directories right below a path.
+pub(super) fn list_artifacts(state: &mut State, id: &str, path: &str) -> Handled<Answer> {
+    let uri = find(state, id)?.uri.clone();
+    artifacts::list_of_model(state, &uri, path)
+}
+
+/// A file.
+pub(super) fn file(state: &mut State, id: &str, path: &str, range: Option<&str>) -> Handled<Answer> {
+    let uri = find(state, id)?.uri.clone();
+    artifacts::below(state, &uri, path, range)
 }
 
 fn answer(model: &LoggedModel) -> Value {
@@ -69,8 +121,12 @@ fn answer(model: &LoggedModel) -> Value {
 }
 
 fn find<'a>(state: &'a mut State, id: &str) -> Handled<&'a mut LoggedModel> {
-    let missing = || Refusal::missing(format!("Logged model with ID '{id}' not found."));
-    state.logged_models.get_mut(id).ok_or_else(missing)
+    let found = state.space.logged_models.get_mut(id).filter(|model| !model.deleted);
+    found.ok_or_else(|| missing(id))
+}
+
+fn missing(id: &str) -> Refusal {
+    Refusal::missing(format!("Logged model with ID '{id}' not found."))
 }
 
 pub(super) fn create(state: &mut State, request: &Json) -> Handled {
@@ -95,10 +151,12 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         run: request.text("source_run_id").to_owned(),
         tags: request.pairs("tags"),
         params: request.pairs("params"),
+        metrics: Vec::new(),
+        deleted: false,
         id: id.clone(),
     };
     let answer = answer(&model);
-    state.logged_models.insert(id, model);
+    state.space.logged_models.insert(id, model);
     Ok(answer)
 }
 
@@ -107,7 +165,9 @@ pub(super) fn get(state: &mut State, id: &str) -> Handled {
 }
 
 pub(super) fn finalize(state: &mut State, request: &Json) -> Handled {
-    let model = find(state, request.text("model_id"))?;
+    // Deleted ones are changed as well.
+    let id = request.text("model_id");
+    let model = state.space.logged_models.get_mut(id).ok_or_else(|| missing(id))?;
     request
         .given("status")
         .unwrap_or("LOGGED_MODEL_STATUS_UNSPECIFIED")
@@ -116,10 +176,11 @@ pub(super) fn finalize(state: &mut State, request: &Json) -> Handled {
     Ok(answer(model))
 }
 
-/// Deletes a model; one that is not there is as good as deleted.
-pub(super) fn delete(state: &mut State, id: &str) -> Value {
-    state.logged_models.remove(id);
-    empty()
+/// Deletes a model, again if need be.
+pub(super) fn delete(state: &mut State, id: &str) -> Handled {
+    let model = state.space.logged_models.get_mut(id).ok_or_else(|| missing(id))?;
+    model.deleted = true;
+    Ok(empty())
 }
 
 pub(super) fn set_tags(state: &mut State, id: &str, request: &Json) -> Handled {
@@ -131,12 +192,15 @@ pub(super) fn set_tags(state: &mut State, id: &str, request: &Json) -> Handled {
 }
 
 pub(super) fn log_params(state: &mut State, request: &Json) -> Handled {
-    let model = find(state, request.text("model_id"))?;
+    let Ok(model) = find(state, request.text("model_id")) else {
+        return Err(Refusal::database("FOREIGN KEY constraint failed"));
+    };
     let params = request.pairs("params");
-    if params
-        .iter()
-        .any(|(key, _)| model.params.iter().any(|(known, _)| known == key))
-    {
+    let twice = |(at, (key, _)): (usize, &(String, String))| {
+        let before = params.iter().take(at);
+        model.params.iter().chain(before).any(|(known, _)| known == key)
+    };
+    if params.iter().enumerate().any(twice) {
         return Err(Refusal::database(
             "UNIQUE constraint failed: logged_model_params.model_id, logged_model_params.param_key",
         ));
@@ -157,11 +221,26 @@ pub(super) fn delete_tag(state: &mut State, id: &str, key: &str) -> Handled {
     Ok(empty())
 }
 
-fn cell(model: &LoggedModel, entity: &str, key: &str) -> Option<Cell> {
+/// What a filter or order looks at. An order takes a dataset without a digest for any of that name, a filter does not.
+fn cell(model: &LoggedModel, datasets: &[(String, String)], any_digest: bool, entity: &str, key: &str) -> Option<Cell> {
     let pairs = match entity {
         "tag" => &model.tags,
         "param" => &model.params,
-        "metric" => return None,
+        "metric" => {
+            let of = |point: &&&ModelPoint| {
+                point.key == key
+                    && (datasets.is_empty()
+                        || point.dataset.as_ref().is_some_and(|(name, digest)| {
+                            let same = |(wanted, exact): &(String, String)| {
+                                wanted == name && (exact == digest || any_digest && exact.is_empty())
+                            };
+                            datasets.iter().any(same)
+                        }))
+            };
+            let points = latest(model);
+            let values: Vec<f64> = points.iter().filter(of).map(|point| point.point.value).collect();
+            return (!values.is_empty()).then_some(Cell::Numbers(values));
+        }
         _ => {
             return Some(match key {
                 "name" => Cell::Text(model.name.clone()),
@@ -172,7 +251,8 @@ fn cell(model: &LoggedModel, entity: &str, key: &str) -> Option<Cell> {
                     let known = STATUS.iter().find(|(name, _)| *name == model.status);
                     Cell::Int(known.map_or(0, |(_, number)| *number))
                 }
-                "creation_timestamp" => Cell::Int(model.created),
+                "experiment_id" => Cell::Text(model.experiment.to_string()),
+                "creation_timestamp" | "creation_time" | "creation_timestamp_ms" => Cell::Int(model.created),
                 _ => Cell::Int(model.updated),
             });
         }
@@ -193,20 +273,64 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
             if descending { "DESC" } else { "ASC" }
         ));
     }
-    let search = Search::new(Scope::LoggedModels, request.text("filter"), &order)?;
+    let search = Search::new(Scope::LoggedModels, state.generation, request.text("filter"), &order)?;
+    let dataset = |item: &Json| {
+        (
+            item.text("dataset_name").to_owned(),
+            item.text("dataset_digest").to_owned(),
+        )
+    };
+    let datasets: Vec<_> = request.list("datasets").iter().map(dataset).collect();
+    let orders: Vec<_> = request.list("order_by").iter().map(dataset).collect();
+    let ordered: Vec<_> = orders
+        .into_iter()
+        .find(|(name, _)| !name.is_empty())
+        .into_iter()
+        .collect();
     let experiments = request.texts("experiment_ids");
+    if let Some(id) = experiments.iter().find(|id| id.parse::<i64>().is_err()) {
+        return Err(Refusal::invalid(format!(
+            "Invalid experiment ID '{id}'. Experiment ID must be a valid integer."
+        )));
+    }
+    // Tokens hold what they were made for.
+    let bound = format!(
+        "{experiments:?} {:?} {:?} {order:?}",
+        request.text("filter"),
+        request.list("datasets")
+    );
+    let token = match request.text("page_token") {
+        "" => String::new(),
+        token => match page::unbind(token) {
+            None => return Err(Refusal::Page(500)),
+            Some((token, of)) if of == bound => token,
+            Some(_) => {
+                return Err(Refusal::invalid(
+                    "Filter string, order by or experiments in the page token do not match the requested ones.",
+                ));
+            }
+        },
+    };
     let mut found: Vec<&LoggedModel> = state
+        .space
         .logged_models
         .values()
+        .filter(|model| !model.deleted)
         .filter(|model| experiments.contains(&model.experiment.to_string()))
-        .filter(|model| search.accepts(|entity, key| cell(model, entity, key)))
+        .filter(|model| search.accepts(|entity, key| cell(model, &datasets, false, entity, key)))
         .collect();
     found.sort_by(|a, b| {
         search
-            .compare(|entity, key| (cell(a, entity, key), cell(b, entity, key)))
+            .compare(|entity, key| {
+                (
+                    cell(a, &ordered, true, entity, key),
+                    cell(b, &ordered, true, entity, key),
+                )
+            })
             .then_with(|| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)))
     });
     let max = request.int("max_results").filter(|count| *count != 0).unwrap_or(100);
-    let (items, next) = page::any_slice(found, max, request.text("page_token"))?;
+    let (items, next) = page::any_slice(found, max, &token)?;
+    let next = next.map(|token| page::bind(&token, &bound));
     Ok(page::answer("models", items.into_iter().map(document).collect(), next))
 }

@@ -3,10 +3,9 @@
 use super::answer::{Handled, Refusal, empty};
 use super::json::Json;
 use super::names;
-use super::page;
 use super::runs::id_of;
 use super::schema::Field;
-use super::state::{Point, State};
+use super::state::{ModelPoint, Point, State};
 
 pub(super) const LOG: &[Field] = &[
     Field::text("run_id").required(),
@@ -19,14 +18,6 @@ pub(super) const LOG: &[Field] = &[
     Field::text("dataset_name"),
     Field::text("dataset_digest"),
 ];
-pub(super) const HISTORY: &[Field] = &[
-    Field::text("run_id").required(),
-    Field::text("run_uuid").unchecked(),
-    Field::text("metric_key").required(),
-    Field::text("page_token"),
-    Field::int("max_results").unchecked(),
-];
-
 /// Reads a point out of a request, after the checks of its key and time.
 pub(super) fn point(request: &Json, path: &str) -> Handled<(String, Point)> {
     let key = request.text("key");
@@ -56,30 +47,77 @@ pub(super) fn point(request: &Json, path: &str) -> Handled<(String, Point)> {
 
 pub(super) fn log(state: &mut State, request: &Json) -> Handled {
     let (key, point) = point(request, "")?;
-    state.active_run(id_of(request))?.log(&key, point);
+    let id = id_of(request).to_owned();
+    state.active_run(&id)?;
+    about_models(state, &id, &[(request, point)])?;
+    store(state, &id, &key, point)?;
     Ok(empty())
 }
 
-pub(super) fn history(state: &mut State, request: &Json) -> Handled {
-    let max = match request.int("max_results") {
-        Some(count) => page::limit("max_results", count, usize::MAX)?,
-        None => usize::MAX,
-    };
-    let key = request.text("metric_key");
-    let mut points = state
-        .runs
-        .get(id_of(request))
-        .map(|run| run.points(key).to_vec())
-        .unwrap_or_default();
-    points.sort_by(|a, b| {
-        (a.timestamp, a.step)
-            .cmp(&(b.timestamp, b.step))
-            .then_with(|| a.rank().total_cmp(&b.rank()))
-    });
-    let (items, next) = page::slice(points, max, request.text("page_token"))?;
-    Ok(page::answer(
-        "metrics",
-        items.iter().map(|point| point.json(key)).collect(),
-        next,
-    ))
+/// Keeps a point; in version 2 a second NaN is a database error.
+pub(super) fn store(state: &mut State, run: &str, key: &str, point: Point) -> Handled<()> {
+    let modern = state.is_3();
+    let run = state.active_run(run)?;
+    if !modern && point.value.is_nan() && run.points(key).iter().any(|known| known.same(&point)) {
+        return Err(Refusal::database(
+            "UNIQUE constraint failed: metrics.key, metrics.timestamp, metrics.step, metrics.run_uuid, metrics.value, metrics.is_nan",
+        ));
+    }
+    run.log(key, point);
+    Ok(())
+}
+
+/// Notes points at the logged models that they are about: all or none.
+pub(super) fn about_models(state: &mut State, run: &str, points: &[(&Json, Point)]) -> Handled<()> {
+    if !state.is_3() {
+        return Ok(());
+    }
+    let mut fresh: Vec<(String, ModelPoint)> = Vec::new();
+    for (request, point) in points {
+        let id = request.text("model_id");
+        if id.is_empty() {
+            continue;
+        }
+        let model = state.space.logged_models.get(id);
+        let model = model.ok_or_else(|| Refusal::database("FOREIGN KEY constraint failed"))?;
+        let new = ModelPoint {
+            key: request.text("key").to_owned(),
+            point: *point,
+            dataset: match (request.text("dataset_name"), request.text("dataset_digest")) {
+                ("", _) | (_, "") => None,
+                (name, digest) => Some((name.to_owned(), digest.to_owned())),
+            },
+            run: run.to_owned(),
+        };
+        let before = fresh.iter().filter(|(known, _)| known == id).map(|(_, point)| point);
+        let place = |point: &ModelPoint| {
+            (
+                point.key.clone(),
+                point.run.clone(),
+                point.point.timestamp,
+                point.point.step,
+            )
+        };
+        match model
+            .metrics
+            .iter()
+            .chain(before)
+            .find(|known| place(known) == place(&new))
+        {
+            None => fresh.push((id.to_owned(), new)),
+            Some(known) if known.point.same(&new.point) && known.dataset == new.dataset => {}
+            Some(_) => {
+                return Err(Refusal::database(
+                    "UNIQUE constraint failed: logged_model_metrics.model_id, logged_model_metrics.metric_name, \
+                     logged_model_metrics.metric_timestamp_ms, logged_model_metrics.metric_step, logged_model_metrics.run_id",
+                ));
+            }
+        }
+    }
+    for (id, point) in fresh {
+        if let Some(model) = state.space.logged_models.get_mut(&id) {
+            model.metrics.push(point);
+        }
+    }
+    Ok(())
 }

@@ -76,11 +76,6 @@ pub(super) fn document(model: &Model, version: &Version, with_aliases: bool) -> 
         version.description.as_ref().map(|text| json!(text)),
     );
     put_list(&mut value, "tags", pair_list(&version.tags));
-    put(
-        &mut value,
-        "model_id",
-        (!version.model_id.is_empty()).then(|| json!(version.model_id)),
-    );
     if with_aliases {
         let aliases = model.aliases.iter().filter(|(_, number)| **number == version.number);
         put_list(&mut value, "aliases", aliases.map(|(alias, _)| json!(alias)).collect());
@@ -92,7 +87,7 @@ fn find<'a>(state: &'a mut State, request: &Json) -> Handled<&'a mut Model> {
     let name = request.text("name");
     let number = number(request.text("version"))?;
     let missing = || Refusal::missing(format!("Model Version (name={name}, version={number}) not found"));
-    let model = state.models.get_mut(name).ok_or_else(missing)?;
+    let model = state.space.models.get_mut(name).ok_or_else(missing)?;
     if model.versions.contains_key(&number) {
         Ok(model)
     } else {
@@ -117,13 +112,13 @@ fn change(state: &mut State, request: &Json, by: impl FnOnce(&mut Version)) -> H
 
 pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     let (name, source) = (request.text("name"), request.text("source"));
-    let model_id = request.text("model_id").to_owned();
+    let model_id = if state.is_3() { request.text("model_id") } else { "" }.to_owned();
     let mut tags = request.pairs("tags");
     let prompt = tags
         .iter()
         .any(|(key, value)| key == PROMPT && value.eq_ignore_ascii_case("true"));
     let resolved = if prompt {
-        if source != "prompt-template" && !source.starts_with("prompt-template") {
+        if state.is_3() && source != "prompt-template" && !source.starts_with("prompt-template") {
             return Err(sources::refuse(source));
         }
         Source {
@@ -134,7 +129,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     } else {
         sources::resolve(state, source, request.text("run_id"), &model_id)?
     };
-    names::model(name)?;
+    names::model_of(state.generation, name)?;
     for (key, value) in &tags {
         names::registry_tag(key, value)?;
     }
@@ -142,7 +137,11 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     for (key, value) in tags.drain(..) {
         set_pair(&mut unique, &key, &value);
     }
-    let unknown_model = !model_id.is_empty() && !state.logged_models.contains_key(&model_id);
+    if !model_id.is_empty() && !state.space.logged_models.contains_key(&model_id) {
+        return Err(Refusal::missing(format!(
+            "Logged model with ID '{model_id}' not found."
+        )));
+    }
     let model = model(state, name)?;
     model.last += 1;
     let now = now();
@@ -156,18 +155,11 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         storage: resolved.storage,
         run: resolved.run,
         link: request.text("run_link").to_owned(),
-        model_id: model_id.clone(),
         tags: unique,
     };
     model.updated = now;
     let answer = json!({"model_version": document(model, &version, true)});
     model.versions.insert(version.number, version);
-    // The version stays, as on the server.
-    if unknown_model {
-        return Err(Refusal::missing(format!(
-            "Logged model with ID '{model_id}' not found."
-        )));
-    }
     Ok(answer)
 }
 
@@ -212,9 +204,12 @@ pub(super) fn transition(state: &mut State, request: &Json) -> Handled {
 
 pub(super) fn delete(state: &mut State, request: &Json) -> Handled {
     let number = number(request.text("version"))?;
+    let modern = state.is_3();
     let model = find(state, request)?;
     model.versions.remove(&number);
-    model.aliases.retain(|_, version| *version != number);
+    if modern {
+        model.aliases.retain(|_, version| *version != number);
+    }
     model.updated = now();
     Ok(empty())
 }
@@ -272,13 +267,19 @@ fn cell(model: &Model, version: &Version, entity: &str, key: &str) -> Option<Cel
 
 pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let max = page::limit("max_results", request.int("max_results").unwrap_or(10_000), 200_000)?;
-    let mut search = Search::new(Scope::Versions, request.text("filter"), &request.texts("order_by"))?;
+    let mut search = Search::new(
+        Scope::Versions,
+        state.generation,
+        request.text("filter"),
+        &request.texts("order_by"),
+    )?;
     let prompts = search.takes_prompts();
     let is_prompt = |model: &Model| {
         let mut tags = model.versions.values().flat_map(|version| &version.tags);
         tags.any(|(key, value)| key == PROMPT && value == "true")
     };
     let mut found: Vec<(&Model, &Version)> = state
+        .space
         .models
         .values()
         .filter(|model| prompts || !is_prompt(model))

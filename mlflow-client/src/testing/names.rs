@@ -1,6 +1,7 @@
 //! Which names and values the server accepts.
 
 use super::answer::{Handled, Refusal};
+use super::state::Generation;
 
 /// Longest key of a metric, parameter or tag, in characters.
 const KEY: usize = 250;
@@ -17,13 +18,13 @@ pub(super) fn length(path: &str, text: &str, limit: usize) -> Handled<()> {
 /// Checks the key of a metric, parameter or tag: its characters, and that it is a normal path.
 pub(super) fn key(path: &str, key: &str) -> Handled<()> {
     let good = |c: char| c.is_alphanumeric() || matches!(c, '/' | '_' | '.' | '-' | ' ' | ':');
-    if !key.trim_end_matches('\n').chars().all(good) {
+    if !key.strip_suffix('\n').unwrap_or(key).chars().all(good) {
         return Err(Refusal::invalid(format!(
             "Invalid value \"{key}\" for parameter '{path}' supplied: Names may only contain alphanumerics, underscores \
              (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
         )));
     }
-    let odd = key.split('/').any(|part| matches!(part, "" | "." | ".."));
+    let odd = key.starts_with("..") || key.split('/').any(|part| matches!(part, "" | "." | ".."));
     if odd {
         return Err(Refusal::invalid(format!(
             "Invalid value \"{key}\" for parameter '{path}' supplied: Names may be treated as files in certain cases, and \
@@ -48,6 +49,15 @@ pub(super) fn registry_tag(tag: &str, value: &str) -> Handled<()> {
 pub(super) fn experiment_tag(tag: &str, value: &str) -> Handled<()> {
     key("key", tag)?;
     length("value", value, 20_000)
+}
+
+/// Checks a name of a model where version 2 takes any that is not empty.
+pub(super) fn model_of(generation: Generation, name: &str) -> Handled<()> {
+    if generation.is_3() || name.is_empty() {
+        model(name)
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn model(name: &str) -> Handled<()> {
@@ -88,20 +98,12 @@ mod tests {
 
     #[test]
     fn keys_are_normal_paths_of_known_characters() {
-        for good in [
-            "loss",
-            "train/loss",
-            "a b",
-            "ü:1",
-            "a.b",
-            ".hidden",
-            "a-b_c",
-            "...",
-            "a/.../b",
-        ] {
+        for good in ["loss", "train/loss", "a b", "ü:1", "a.b", ".hidden", "a-b_c", "a/.../b"] {
             assert!(key("key", good).is_ok(), "{good}");
         }
-        for bad in ["", "/a", "a/", "a//b", ".", "..", "a/../b", "a$", "a\"b", "a/./b"] {
+        for bad in [
+            "", "/a", "a/", "a//b", ".", "..", "...", "a/../b", "a$", "a\"b", "a/./b",
+        ] {
             assert!(key("key", bad).is_err(), "{bad}");
         }
         assert!(key("key", &"k".repeat(250)).is_ok());

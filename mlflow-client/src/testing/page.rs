@@ -31,6 +31,12 @@ fn offset(token: &str) -> Handled<usize> {
         .ok_or_else(garbage)
 }
 
+/// The token of the page after a full one, where the server gives one although nothing follows.
+pub(super) fn after(token: &str, max: usize) -> Handled<String> {
+    let end = offset(token)?.saturating_add(max);
+    Ok(STANDARD.encode(format!("{{\"offset\": {end}}}")))
+}
+
 /// The page a token asks for, and the token of the next one if there is more.
 pub(super) fn slice<T>(items: Vec<T>, max: usize, token: &str) -> Handled<(Vec<T>, Option<String>)> {
     let from = offset(token)?;
@@ -50,6 +56,18 @@ pub(super) fn any_slice<T>(items: Vec<T>, max: i64, token: &str) -> Handled<(Vec
         Vec::new(),
         more.then(|| STANDARD.encode(format!("{{\"offset\": {end}}}"))),
     ))
+}
+
+/// A token that holds what it was made for.
+pub(super) fn bind(token: &str, to: &str) -> String {
+    STANDARD.encode(json!({"token": token, "of": to}).to_string())
+}
+
+/// Such a token, and what it was made for; none if it is none.
+pub(super) fn unbind(token: &str) -> Option<(String, String)> {
+    let text = String::from_utf8(STANDARD.decode(token).ok()?).ok()?;
+    let json = Json::parse(&text)?;
+    Some((json.given("token")?.to_owned(), json.given("of")?.to_owned()))
 }
 
 /// A page as an answer.

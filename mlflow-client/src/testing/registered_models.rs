@@ -60,18 +60,18 @@ fn document(model: &Model) -> Value {
 
 pub(super) fn model<'a>(state: &'a mut State, name: &str) -> Handled<&'a mut Model> {
     let missing = || Refusal::missing(format!("Registered Model with name={name} not found"));
-    state.models.get_mut(name).ok_or_else(missing)
+    state.space.models.get_mut(name).ok_or_else(missing)
 }
 
 pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     let name = request.text("name");
-    names::model(name)?;
+    names::model_of(state.generation, name)?;
     let mut tags = Vec::new();
     for (key, value) in request.pairs("tags") {
         names::registry_tag(&key, &value)?;
         set_pair(&mut tags, &key, &value);
     }
-    if state.models.contains_key(name) {
+    if state.space.models.contains_key(name) {
         return Err(Refusal::exists(format!(
             "Registered Model (name={name}) already exists."
         )));
@@ -88,13 +88,13 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         last: 0,
     };
     let answer = json!({"registered_model": document(&model)});
-    state.models.insert(name.to_owned(), model);
+    state.space.models.insert(name.to_owned(), model);
     Ok(answer)
 }
 
 pub(super) fn get(state: &mut State, request: &Json) -> Handled {
     let name = request.text("name");
-    names::model(name)?;
+    names::model_of(state.generation, name)?;
     Ok(json!({"registered_model": document(model(state, name)?)}))
 }
 
@@ -108,14 +108,14 @@ pub(super) fn update(state: &mut State, request: &Json) -> Handled {
 
 pub(super) fn rename(state: &mut State, request: &Json) -> Handled {
     let (name, new) = (request.text("name"), request.text("new_name"));
-    names::model(new)?;
+    names::model_of(state.generation, new)?;
     drop(model(state, name)?.name.clone());
-    if new != name && state.models.contains_key(new) {
+    if new != name && state.space.models.contains_key(new) {
         return Err(Refusal::exists(format!(
             "Registered Model (name={new}) already exists."
         )));
     }
-    let Some(mut model) = state.models.remove(name) else {
+    let Some(mut model) = state.space.models.remove(name) else {
         return Ok(empty());
     };
     new.clone_into(&mut model.name);
@@ -124,14 +124,14 @@ pub(super) fn rename(state: &mut State, request: &Json) -> Handled {
         version.updated = model.updated;
     }
     let answer = json!({"registered_model": document(&model)});
-    state.models.insert(new.to_owned(), model);
+    state.space.models.insert(new.to_owned(), model);
     Ok(answer)
 }
 
 pub(super) fn delete(state: &mut State, request: &Json) -> Handled {
     let name = request.text("name");
     names::model(name)?;
-    let removed = state.models.remove(name).map(|_| empty());
+    let removed = state.space.models.remove(name).map(|_| empty());
     removed.ok_or_else(|| Refusal::missing(format!("Registered Model with name={name} not found")))
 }
 
@@ -188,10 +188,31 @@ pub(super) fn delete_alias(state: &mut State, request: &Json) -> Handled {
 
 pub(super) fn by_alias(state: &mut State, request: &Json) -> Handled {
     let alias = request.text("alias");
+    let generation = state.generation;
+    if generation.is_3() && alias.eq_ignore_ascii_case("latest") {
+        let name = request.text("name");
+        let model = model(state, name)?;
+        let newest = model.versions.values().next_back();
+        let newest = newest.ok_or_else(|| Refusal::missing(format!("Latest version not found for model {name}.")))?;
+        return Ok(json!({"model_version": model_versions::document(model, newest, true)}));
+    }
     names::alias(alias)?;
-    let model = model(state, request.text("name"))?;
-    let version = model.aliases.get(alias).and_then(|number| model.versions.get(number));
-    let version = version.ok_or_else(|| Refusal::invalid(format!("Registered model alias {alias} not found.")))?;
+    let model = model(state, request.text("name")).map_err(|refusal| {
+        if generation.is_3() {
+            refusal
+        } else {
+            Refusal::invalid(format!("Registered model alias {alias} not found."))
+        }
+    })?;
+    let number = model.aliases.get(alias);
+    let number = number.ok_or_else(|| Refusal::invalid(format!("Registered model alias {alias} not found.")))?;
+    // In version 2 an alias outlives its version.
+    let version = model.versions.get(number).ok_or_else(|| {
+        Refusal::missing(format!(
+            "Model Version (name={}, version={number}) not found",
+            model.name
+        ))
+    })?;
     Ok(json!({"model_version": model_versions::document(model, version, true)}))
 }
 
@@ -213,11 +234,17 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     if max > 1000 {
         page::limit("max_results", max, 1000)?;
     }
-    let mut search = Search::new(Scope::Models, request.text("filter"), &request.texts("order_by"))?;
+    let mut search = Search::new(
+        Scope::Models,
+        state.generation,
+        request.text("filter"),
+        &request.texts("order_by"),
+    )?;
     // Prompts are kept as registered models, and only a search that asks for them shows them.
     let prompts = search.takes_prompts();
     let prompt = |model: &Model| model.tags.iter().any(|(key, value)| key == PROMPT && value == "true");
     let mut found: Vec<&Model> = state
+        .space
         .models
         .values()
         .filter(|model| prompts || !prompt(model))

@@ -7,7 +7,10 @@ use super::answer::{Answer, Handled, Refusal, document};
 use super::json::Json;
 use super::schema::{self, Field};
 use super::state::State;
-use super::{artifacts, batch, experiments, logged_models, metrics, model_versions, registered_models, runs};
+use super::{
+    access, artifacts, batch, experiments, history, logged_models, metrics, model_versions, multipart,
+    registered_models, runs, webhooks, workspaces,
+};
 
 type Handler = fn(&mut State, &Json) -> Handled;
 
@@ -57,7 +60,9 @@ const ROUTES: &[Route] = &[
     Route(POST, "runs/log-batch", batch::LOG, batch::log),
     Route(POST, "runs/log-inputs", runs::INPUTS, runs::log_inputs),
     Route(POST, "runs/outputs", runs::OUTPUTS, runs::log_outputs),
-    Route(GET, "metrics/get-history", metrics::HISTORY, metrics::history),
+    Route(POST, "runs/log-model", runs::LOG_MODEL, runs::log_model),
+    Route(GET, "metrics/get-history", history::HISTORY, history::history),
+    Route(GET, "metrics/get-history-bulk-interval", history::BULK, history::bulk),
     Route(
         POST,
         "registered-models/create",
@@ -188,6 +193,14 @@ const ROUTES: &[Route] = &[
     ),
 ];
 
+/// Routes that came with version 3.
+fn since_3(name: &str) -> bool {
+    matches!(name, "experiments/delete-experiment-tag" | "runs/outputs")
+        || name.starts_with("logged-models")
+        || name.starts_with("webhooks")
+        || name.starts_with("artifacts/presigned")
+}
+
 /// Handles a request; `path` is still percent-encoded.
 pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handled<Answer> {
     let method = request.method.as_str();
@@ -198,21 +211,49 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
             Err(Refusal::Page(405))
         }
     };
+    access::check(state, request)?;
+    let workspace = request
+        .headers
+        .get("x-mlflow-workspace")
+        .and_then(|value| value.to_str().ok());
+    workspaces::enter(state, workspace)?;
     match path {
         "/health" => return read_only(Answer::new(200).body("OK", "text/plain; charset=utf-8")),
         "/version" => {
             return read_only(Answer::new(200).body(state.version.clone(), "text/html; charset=utf-8"));
         }
-        "/api/3.0/mlflow/server-info" | "/ajax-api/3.0/mlflow/server-info" => {
-            return read_only(document(&json!({
-                "store_type": "SqlStore", "workspaces_enabled": false, "trace_archival_enabled": false,
-                "multipart_uploads_enabled": false, "multipart_downloads_enabled": false,
-                "presigned_upload_run_id_supported": true, "presigned_upload_model_id_supported": true,
-                "features_enabled": {"gateway": true},
-            })));
-        }
-        "/get-artifact" | "/model-versions/get-artifact" => return file(state, request, path),
         _ => {}
+    }
+    if let Some(rest) = path.strip_prefix(multipart::STORE) {
+        return multipart::object_store(state, method, rest, &request.body, range(request));
+    }
+    if let "/get-artifact" | "/model-versions/get-artifact" = path {
+        return file(state, request, path);
+    }
+    if path == "/ajax-api/2.0/mlflow/experiments/search-datasets" {
+        if method != "POST" {
+            return Err(Refusal::Page(405));
+        }
+        let (fields, generation) = (experiments::DATASETS, state.generation);
+        return experiments::search_datasets(state, &schema::read(&raw(request, fields)?, fields, generation)?)
+            .map(|answer| document(&answer));
+    }
+    let newest = path
+        .strip_prefix("/api/3.0/mlflow/")
+        .or_else(|| path.strip_prefix("/ajax-api/3.0/mlflow/"));
+    if let Some(name) = newest.filter(|_| state.is_3()) {
+        return version_3(state, request, name);
+    }
+    let logged = path
+        .strip_prefix("/ajax-api/2.0/mlflow/logged-models/")
+        .and_then(|rest| rest.strip_suffix("/artifacts/files"));
+    if let Some(id) = logged.filter(|_| state.is_3() && method == "GET") {
+        let wanted = parameter(request, "artifact_file_path").ok_or_else(|| Refusal::Coded {
+            code: "BAD_REQUEST",
+            status: 400,
+            message: "Request must include the artifact_file_path query parameter.".to_owned(),
+        })?;
+        return logged_models::file(state, id, &wanted, range(request));
     }
     let api = path
         .strip_prefix("/api/2.0/")
@@ -222,6 +263,9 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
         return proxy(state, request, rest);
     }
     let name = api.strip_prefix("mlflow/").ok_or(Refusal::Page(404))?;
+    if !state.is_3() && since_3(name) {
+        return Err(Refusal::Page(404));
+    }
     if name == "artifacts/list" && method == "GET" {
         let run = match parameter(request, "run_id").unwrap_or_default() {
             id if id.is_empty() => parameter(request, "run_uuid").unwrap_or_default(),
@@ -236,17 +280,22 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
         .iter()
         .find(|Route(methods, route, ..)| *route == name && methods.contains(&method))
     else {
-        if ROUTES.iter().any(|Route(_, route, ..)| *route == name) {
+        let other_id = name == "logged-models/search" && matches!(method, "GET" | "DELETE" | "PATCH");
+        if !other_id && ROUTES.iter().any(|Route(_, route, ..)| *route == name) {
             return Err(Refusal::Page(405));
         }
-        return logged_model(state, request, name);
+        return by_id(state, request, name);
     };
     call(state, name, fields, *handler, &raw(request, fields)?).map(|answer| document(&answer))
 }
 
 /// Reads a request's JSON into a message and handles it.
 fn call(state: &mut State, name: &str, fields: &[Field], handler: Handler, raw: &Json) -> Handled {
-    let message = schema::read(raw, fields)?;
+    let message = schema::read(raw, fields, state.generation)?;
+    // The check of the range meets nothing.
+    if name == "runs/search" && raw.get("max_results") == Some(&Json::Null) {
+        return Err(Refusal::Page(500));
+    }
     if name == "runs/log-batch" {
         // The parts of a batch are looked at once more in the body itself.
         batch::check(raw)?;
@@ -264,29 +313,111 @@ pub(super) fn call_named(state: &mut State, method: &str, name: &str, raw: &Json
     call(state, name, fields, *handler, raw)
 }
 
+/// Routes below `/api/3.0`.
+fn version_3(state: &mut State, request: &Request, name: &str) -> Handled<Answer> {
+    let method = request.method.as_str();
+    if name == "server-info" {
+        if !matches!(method, "GET" | "HEAD") {
+            return Err(Refusal::Page(405));
+        }
+        let parts = state.uploads.is_some();
+        return Ok(document(&json!({
+            "store_type": "SqlStore", "workspaces_enabled": state.workspaces.enabled, "trace_archival_enabled": false,
+            "multipart_uploads_enabled": parts, "multipart_downloads_enabled": parts,
+            "presigned_upload_run_id_supported": true, "presigned_upload_model_id_supported": true,
+            "features_enabled": {"gateway": true},
+        })));
+    }
+    let rest = name.strip_prefix("workspaces").ok_or(Refusal::Page(404))?;
+    let generation = state.generation;
+    let message = |fields| schema::read(&raw(request, fields)?, fields, generation);
+    match (method, rest.strip_prefix('/')) {
+        (_, None) if !rest.is_empty() => Err(Refusal::Page(404)),
+        (_, Some(name)) if name.is_empty() || name.contains('/') => Err(Refusal::Page(404)),
+        ("GET" | "POST", None) => {
+            workspaces::check_enabled(state, "/api/3.0/mlflow/workspaces")?;
+            if method == "GET" {
+                return Ok(workspaces::list(state));
+            }
+            workspaces::create(state, &message(workspaces::CREATE)?)
+        }
+        ("GET" | "PATCH" | "DELETE", Some(name)) => {
+            workspaces::check_enabled(state, "/api/3.0/mlflow/workspaces/<workspace_name>")?;
+            match method {
+                "GET" => workspaces::get(state, name),
+                "PATCH" => workspaces::update(state, name, &message(workspaces::UPDATE)?),
+                _ => workspaces::delete(state, name, &parameter(request, "mode").unwrap_or_default()),
+            }
+        }
+        _ => Err(Refusal::Page(405)),
+    }
+}
+
+/// Routes with an id in their path.
+fn by_id(state: &mut State, request: &Request, name: &str) -> Handled<Answer> {
+    if let Some(rest) = name.strip_prefix("logged-models/") {
+        return logged_model(state, request, rest);
+    }
+    if name == "webhooks" || name.starts_with("webhooks/") {
+        return webhook(state, request, name);
+    }
+    if let "artifacts/presigned-upload-url" | "artifacts/presigned-download-url" = name {
+        if request.method.as_str() != "POST" {
+            return Err(Refusal::Page(405));
+        }
+        return Err(Refusal::invalid(
+            "Presigned URLs are not supported for the artifact URI scheme 'mlflow-artifacts'",
+        ));
+    }
+    Err(Refusal::Page(404))
+}
+
+fn webhook(state: &mut State, request: &Request, name: &str) -> Handled<Answer> {
+    let parts: Vec<&str> = name.split('/').skip(1).collect();
+    let generation = state.generation;
+    let message = |fields| schema::read(&raw(request, fields)?, fields, generation);
+    let answer = match (request.method.as_str(), parts.as_slice()) {
+        ("POST", []) => webhooks::create(state, &message(webhooks::CREATE)?),
+        ("GET", []) => webhooks::list(state, &message(webhooks::LIST)?),
+        ("GET", [id]) => webhooks::get(state, id),
+        ("PATCH", [id]) => webhooks::update(state, id, &message(webhooks::UPDATE)?),
+        ("DELETE", [id]) => webhooks::delete(state, id),
+        ("POST", [id, "test"]) => webhooks::test(state, id),
+        (_, [] | [_] | [_, "test"]) => Err(Refusal::Page(405)),
+        _ => Err(Refusal::Page(404)),
+    };
+    answer.map(|answer| document(&answer))
+}
+
 /// Routes with the id of a logged model in their path.
-fn logged_model(state: &mut State, request: &Request, name: &str) -> Handled<Answer> {
-    let rest = name.strip_prefix("logged-models/").ok_or(Refusal::Page(404))?;
+fn logged_model(state: &mut State, request: &Request, rest: &str) -> Handled<Answer> {
     let (id, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    if id.is_empty() {
+        return Err(Refusal::Page(404));
+    }
+    let generation = state.generation;
+    let message = |fields| schema::read(&raw(request, fields)?, fields, generation);
     let answer = match (request.method.as_str(), rest) {
         ("GET", "") => logged_models::get(state, id),
-        ("DELETE", "") => Ok(logged_models::delete(state, id)),
-        ("PATCH", "") => {
-            let message = schema::read(&raw(request, logged_models::FINALIZE)?, logged_models::FINALIZE)?;
-            logged_models::finalize(state, &message)
+        ("DELETE", "") => logged_models::delete(state, id),
+        ("PATCH", "") => logged_models::finalize(state, &message(logged_models::FINALIZE)?),
+        ("PATCH", "tags") => logged_models::set_tags(state, id, &message(logged_models::TAGS)?),
+        ("POST", "params") => logged_models::log_params(state, &message(logged_models::PARAMS)?),
+        ("GET", "artifacts/directories") => {
+            return logged_models::list_artifacts(
+                state,
+                id,
+                &parameter(request, "artifact_directory_path").unwrap_or_default(),
+            );
         }
-        ("PATCH", "tags") => {
-            let message = schema::read(&raw(request, logged_models::TAGS)?, logged_models::TAGS)?;
-            logged_models::set_tags(state, id, &message)
+        ("DELETE", tag) if tag.starts_with("tags/") && !tag.get(5..).unwrap_or_default().contains(['/']) => {
+            let key = artifacts::decode(tag.get(5..).unwrap_or_default());
+            if key.contains('/') {
+                return Err(Refusal::Page(404));
+            }
+            logged_models::delete_tag(state, id, &key)
         }
-        ("POST", "params") => {
-            let message = schema::read(&raw(request, logged_models::PARAMS)?, logged_models::PARAMS)?;
-            logged_models::log_params(state, &message)
-        }
-        ("DELETE", tag) if tag.starts_with("tags/") && !tag.get(5..).unwrap_or_default().contains('/') => {
-            logged_models::delete_tag(state, id, &artifacts::decode(tag.get(5..).unwrap_or_default()))
-        }
-        (_, "" | "tags" | "params") => Err(Refusal::Page(405)),
+        (_, "" | "tags" | "params" | "artifacts/directories") => Err(Refusal::Page(405)),
         _ => Err(Refusal::Page(404)),
     };
     answer.map(|answer| document(&answer))
@@ -314,7 +445,12 @@ fn raw(request: &Request, fields: &[Field]) -> Handled<Json> {
             .map(|value| value.to_str().unwrap_or_default())
         {
             None => return Err(Refusal::invalid("Bad Request. Content-Type header is missing.")),
-            Some(kind) if !kind.starts_with("application/json") => {
+            Some(kind)
+                if kind
+                    .split(';')
+                    .next()
+                    .is_none_or(|kind| kind.trim() != "application/json") =>
+            {
                 return Err(Refusal::invalid(
                     "Bad Request. Content-Type must be one of ['application/json'].",
                 ));
@@ -345,6 +481,12 @@ fn parameter(request: &Request, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
+/// This server's own address, as the client knows it.
+fn base(request: &Request) -> String {
+    let host = request.headers.get("host").and_then(|value| value.to_str().ok());
+    format!("http://{}", host.unwrap_or("localhost"))
+}
+
 fn range(request: &Request) -> Option<&str> {
     request.headers.get("range").and_then(|value| value.to_str().ok())
 }
@@ -372,17 +514,29 @@ fn file(state: &mut State, request: &Request, path: &str) -> Handled<Answer> {
 
 fn proxy(state: &mut State, request: &Request, rest: &str) -> Handled<Answer> {
     let method = request.method.as_str();
-    if rest.starts_with("mpu/") || rest.starts_with("presigned/") {
-        let what = if rest.starts_with("mpu/") {
-            "Multipart upload"
-        } else {
-            "Presigned download"
+    if let Some(rest) = rest.strip_prefix("mpu/") {
+        let (action, path) = rest.split_once('/').ok_or(Refusal::Page(404))?;
+        let path = artifacts::decode(path);
+        if method != "POST" {
+            return Err(Refusal::Page(405));
+        }
+        let generation = state.generation;
+        let message = |fields| schema::read(&raw(request, fields)?, fields, generation);
+        return match action {
+            "create" => multipart::create(state, &base(request), &path, &message(multipart::CREATE)?),
+            "complete" => multipart::complete(state, &path, &message(multipart::COMPLETE)?),
+            "abort" => multipart::abort(state, &path, &message(multipart::ABORT)?),
+            _ => Err(Refusal::Page(404)),
         };
-        return Err(Refusal::Coded {
-            code: "NOT_IMPLEMENTED",
-            status: 501,
-            message: format!("{what} is not supported for the current artifact repository"),
-        });
+    }
+    if let Some(path) = rest.strip_prefix("presigned/") {
+        if !state.is_3() {
+            return Err(Refusal::Page(404));
+        }
+        if method != "GET" {
+            return Err(Refusal::Page(405));
+        }
+        return multipart::presigned_download(state, &base(request), &artifacts::decode(path));
     }
     if rest == "artifacts" {
         return match method {

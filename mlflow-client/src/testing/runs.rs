@@ -75,6 +75,7 @@ pub(super) const INPUTS: &[Field] = &[
     Field::message("datasets", DATASET_INPUT).list(),
     Field::message("models", MODEL).list(),
 ];
+pub(super) const LOG_MODEL: &[Field] = &[Field::text("run_id").required(), Field::text("model_json").required()];
 pub(super) const OUTPUTS: &[Field] = &[
     Field::text("run_id").required(),
     Field::message("models", MODEL).list().required(),
@@ -192,7 +193,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         id: id.clone(),
     };
     let answer = json!({"run": document(&run, false)});
-    state.runs.insert(id, run);
+    state.space.runs.insert(id, run);
     Ok(answer)
 }
 
@@ -222,8 +223,8 @@ pub(super) fn restore(state: &mut State, request: &Json) -> Handled {
 }
 
 pub(super) fn get(state: &mut State, request: &Json) -> Handled {
-    let run = state.run(id_of(request))?;
-    Ok(json!({"run": document(run, true)}))
+    let run = state.run(id_of(request))?.clone();
+    Ok(json!({"run": document(&run, state.is_3())}))
 }
 
 /// Why a parameter cannot be logged: it has another value already.
@@ -291,6 +292,10 @@ pub(super) fn log_inputs(state: &mut State, request: &Json) -> Handled {
             let text = dataset.given(field).filter(|text| !text.is_empty());
             put(&mut value, field, text.map(Value::from));
         }
+        for (key, value) in input.pairs("tags") {
+            names::length("key", &key, 255)?;
+            names::length("value", &value, 500)?;
+        }
         let mut entry = json!({"dataset": value});
         put_list(&mut entry, "tags", pair_list(&input.pairs("tags")));
         datasets.push(entry);
@@ -298,6 +303,10 @@ pub(super) fn log_inputs(state: &mut State, request: &Json) -> Handled {
     if request.text("run_id").is_empty() {
         return Err(Refusal::invalid("Invalid value \"\" for parameter 'run_id' supplied."));
     }
+    if !state.is_3() && request.list("datasets").is_empty() {
+        return Err(Refusal::required("datasets"));
+    }
+    let generation = state.generation;
     let run = state.active_run(request.text("run_id"))?;
     let identity = |entry: &Value| {
         (
@@ -310,7 +319,8 @@ pub(super) fn log_inputs(state: &mut State, request: &Json) -> Handled {
             run.datasets.push(entry);
         }
     }
-    for model in request.list("models") {
+    let models: &[Json] = if generation.is_3() { request.list("models") } else { &[] };
+    for model in models {
         let id = model.text("model_id").to_owned();
         if !run.model_inputs.contains(&id) {
             run.model_inputs.push(id);
@@ -319,13 +329,55 @@ pub(super) fn log_inputs(state: &mut State, request: &Json) -> Handled {
     Ok(empty())
 }
 
+/// A model in the manner of version 2: a tag holds the list of them.
+pub(super) fn log_model(state: &mut State, request: &Json) -> Handled {
+    const HISTORY: &str = "mlflow.log-model.history";
+    let text = request.text("model_json");
+    let malformed = || Refusal::invalid(format!("Malformed model info. \n {text} \n is not valid JSON"));
+    let model: Value = serde_json::from_str(text).map_err(|_| malformed())?;
+    if !model.is_object() {
+        return Err(Refusal::Page(500));
+    }
+    let missing: Vec<&str> = ["artifact_path", "flavors", "utc_time_created", "run_id"]
+        .into_iter()
+        .filter(|field| model.get(field).is_none())
+        .collect();
+    if !missing.is_empty() {
+        return Err(Refusal::invalid(format!(
+            "Model json is missing mandatory fields: {missing:?}"
+        )));
+    }
+    let run = state.active_run(request.text("run_id"))?;
+    let known = run.tags.iter().find(|(key, _)| key == HISTORY);
+    let mut models: Vec<Value> = known
+        .and_then(|(_, text)| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    models.push(model);
+    set_pair(&mut run.tags, HISTORY, &Value::Array(models).to_string());
+    Ok(empty())
+}
+
 pub(super) fn log_outputs(state: &mut State, request: &Json) -> Handled {
     let run = state.active_run(request.text("run_id"))?;
+    let mut fresh: Vec<(String, i64)> = Vec::new();
     for model in request.list("models") {
-        run.model_outputs
-            .push((model.text("model_id").to_owned(), model.int("step").unwrap_or(0)));
+        let id = model.text("model_id").to_owned();
+        if run.model_outputs.iter().chain(&fresh).any(|(known, _)| *known == id) {
+            return Err(Refusal::database(
+                "UNIQUE constraint failed: inputs.source_type, inputs.source_id, inputs.destination_type, inputs.destination_id",
+            ));
+        }
+        fresh.push((id, model.int("step").unwrap_or(0)));
     }
+    run.model_outputs.extend(fresh);
     Ok(empty())
+}
+
+/// What a dataset was used for.
+pub(super) fn context(input: &Value) -> Option<&str> {
+    let mut tags = input.get("tags")?.as_array()?.iter();
+    let tag = tags.find(|tag| tag.get("key").is_some_and(|key| key == "mlflow.data.context"))?;
+    tag.get("value")?.as_str()
 }
 
 fn pair(pairs: &[(String, String)], key: &str) -> Option<Cell> {
@@ -343,13 +395,7 @@ fn cell(run: &Run, entity: &str, key: &str) -> Option<Cell> {
         "dataset" => {
             let text = |value: &Value| value.as_str().map(str::to_owned);
             let values = run.datasets.iter().filter_map(|entry| match key {
-                "context" => {
-                    let tags = entry.get("tags")?.as_array()?;
-                    let tag = tags
-                        .iter()
-                        .find(|tag| tag.get("key").is_some_and(|key| key == "mlflow.data.context"))?;
-                    text(tag.get("value")?)
-                }
+                "context" => context(entry).map(str::to_owned),
                 _ => text(entry.get("dataset")?.get(key)?),
             });
             Some(Cell::Any(values.collect()))
@@ -368,10 +414,18 @@ fn cell(run: &Run, entity: &str, key: &str) -> Option<Cell> {
 
 pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     let max = page::limit("max_results", request.int("max_results").unwrap_or(1000), 50_000)?;
-    let search = Search::new(Scope::Runs, request.text("filter"), &request.texts("order_by"))?;
+    let search = Search::new(
+        Scope::Runs,
+        state.generation,
+        request.text("filter"),
+        &request.texts("order_by"),
+    )?;
     let mut experiments = Vec::new();
     for id in request.texts("experiment_ids") {
         let number = id.parse::<i64>();
+        if number.is_err() && !state.is_3() {
+            continue;
+        }
         experiments.push(number.map_err(|_| {
             Refusal::invalid(format!(
                 "Invalid experiment ID '{id}'. Experiment ID must be a valid integer."
@@ -380,6 +434,7 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
     }
     let view = request.text("run_view_type");
     let mut found: Vec<&Run> = state
+        .space
         .runs
         .values()
         .filter(|run| experiments.contains(&run.experiment) && in_view(view, run.deleted))
@@ -390,10 +445,13 @@ pub(super) fn search(state: &mut State, request: &Json) -> Handled {
             .compare(|entity, key| (cell(a, entity, key), cell(b, entity, key)))
             .then_with(|| b.start.cmp(&a.start).then_with(|| a.id.cmp(&b.id)))
     });
-    let (items, next) = page::slice(found, max, request.text("page_token"))?;
+    let (items, mut next) = page::slice(found, max, request.text("page_token"))?;
+    if !state.is_3() && next.is_none() && items.len() == max {
+        next = Some(page::after(request.text("page_token"), max)?);
+    }
     Ok(page::answer(
         "runs",
-        items.into_iter().map(|run| document(run, true)).collect(),
+        items.into_iter().map(|run| document(run, state.is_3())).collect(),
         next,
     ))
 }

@@ -2,6 +2,7 @@
 
 use super::answer::{Handled, Refusal};
 use super::json::Json;
+use super::state::Generation;
 
 /// The type of a field.
 #[derive(Debug, Clone, Copy)]
@@ -100,8 +101,8 @@ impl Field {
 struct Stop;
 
 /// Reads a request body or query into a message.
-pub(super) fn read(raw: &Json, fields: &[Field]) -> Handled<Json> {
-    for field in fields {
+pub(super) fn read(raw: &Json, fields: &[Field], generation: Generation) -> Handled<Json> {
+    for field in fields.iter().filter(|_| generation.is_3()) {
         let camel = camel(field.name);
         if camel != field.name && raw.get(field.name).is_some() && raw.get(&camel).is_some() {
             return Err(Refusal::invalid(format!(
@@ -135,6 +136,10 @@ pub(super) fn read(raw: &Json, fields: &[Field]) -> Handled<Json> {
             // The check itself fails.
             return Err(Refusal::Page(500));
         }
+        // Version 2 does not check this one, and then looks for an experiment without an id.
+        if field.name == "experiment_id" && !generation.is_3() {
+            continue;
+        }
         if !complete && !value.is_some_and(|value| right_type(value, field)) {
             return Err(Refusal::invalid(format!(
                 "Invalid value for parameter '{}' supplied. See the API docs for more information about request parameters.",
@@ -154,7 +159,7 @@ fn right_type(value: &Json, field: &Field) -> bool {
         | (Kind::Int | Kind::Float, Json::Int(_) | Json::Float(_) | Json::Bool(_))
         | (Kind::Bool, Json::Bool(_))
         | (Kind::Message(_), Json::Object(_))
-        | (Kind::Enum(_), Json::Text(_) | Json::Int(_)) => true,
+        | (Kind::Enum(_), Json::Text(_)) => true,
         (Kind::Int, Json::Text(text)) => text.trim().parse::<i128>().is_ok(),
         (Kind::Float, Json::Text(text)) => text.trim().parse::<f64>().is_ok(),
         _ => false,
@@ -223,7 +228,8 @@ fn scalar(value: &Json, kind: Kind) -> Result<Option<Json>, Stop> {
         (Kind::Float, Json::Float(number)) => number.is_finite().then_some(Json::Float(*number)),
         (Kind::Float, Json::Text(text)) => float_text(text).map(Json::Float),
         (Kind::Enum(names), Json::Text(text)) => return Ok(enum_name(names, text)),
-        (Kind::Enum(names), Json::Int(number)) => return Ok(enum_number(names, *number)),
+        // A number without a name is refused.
+        (Kind::Enum(names), Json::Int(number)) => enum_number(names, *number),
         _ => None,
     };
     read.map(Some).ok_or(Stop)
@@ -278,7 +284,7 @@ mod tests {
     ];
 
     fn message(text: &str) -> Handled<Json> {
-        read(&Json::parse(text).unwrap(), METRIC)
+        read(&Json::parse(text).unwrap(), METRIC, Generation::Three)
     }
 
     #[test]

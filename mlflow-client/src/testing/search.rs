@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::answer::{Handled, Refusal};
+use super::state::Generation;
 
 /// The tag of models and versions that are prompts.
 pub(super) const PROMPT: &str = "mlflow.prompt.is_prompt";
@@ -25,6 +26,8 @@ pub(super) enum Cell {
     Float(f64),
     /// Any of these may match.
     Any(Vec<String>),
+    /// Any of these may match; the last counts in orders.
+    Numbers(Vec<f64>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +56,8 @@ struct Clause {
     key: String,
     operator: String,
     literal: Literal,
+    /// Version 2 compares NaN as it stores it.
+    nan_is_zero: bool,
 }
 
 /// A checked filter with its order.
@@ -98,7 +103,9 @@ fn tokens(text: &str) -> Handled<Vec<Token>> {
                 while let Some(c) = chars.next_if(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+')) {
                     number.push(c);
                 }
-                found.push(Token::Number(number.parse().map_err(|_| bad(&number))?));
+                // A plus sign is no part of a number.
+                let readable = number.parse().ok().filter(|_| !number.contains('+'));
+                found.push(Token::Number(readable.ok_or_else(|| bad(&number))?));
             }
             // A whole text in double quotes is a string, unless a name goes on after it.
             '"' => {
@@ -146,7 +153,7 @@ fn word(token: &Token, word: &str) -> bool {
 }
 
 impl Search {
-    pub(super) fn new(scope: Scope, filter: &str, order: &[String]) -> Handled<Self> {
+    pub(super) fn new(scope: Scope, generation: Generation, filter: &str, order: &[String]) -> Handled<Self> {
         let mut search = Self {
             clauses: Vec::new(),
             order: Vec::new(),
@@ -157,15 +164,16 @@ impl Search {
                 return Err(bad("it is blank"));
             }
             for part in tokens.split(|token| word(token, "and")).filter(|part| !part.is_empty()) {
-                search.clauses.push(clause(scope, part)?);
+                search.clauses.push(clause(scope, generation, part)?);
             }
         }
         for item in order {
             let (entity, key, descending) = order_item(scope, item)?;
-            if search
-                .order
-                .iter()
-                .any(|(known, name, _)| *known == entity && *name == key)
+            if scope == Scope::Runs
+                && search
+                    .order
+                    .iter()
+                    .any(|(known, name, _)| *known == entity && *name == key)
             {
                 return Err(Refusal::internal(format!(
                     "`order_by` contains duplicate fields: {order:?}"
@@ -217,6 +225,9 @@ impl Search {
                     (Some(Cell::Text(a)), Some(Cell::Text(b))) => a.cmp(b),
                     (Some(Cell::Int(a)), Some(Cell::Int(b))) => a.cmp(b),
                     (Some(Cell::Float(a)), Some(Cell::Float(b))) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
+                    (Some(Cell::Numbers(a)), Some(Cell::Numbers(b))) => {
+                        a.last().partial_cmp(&b.last()).unwrap_or(Ordering::Equal)
+                    }
                     _ => Ordering::Equal,
                 };
                 if *descending { ordering.reverse() } else { ordering }
@@ -241,10 +252,12 @@ fn resolve(scope: Scope, name: &str) -> Handled<(&'static str, String)> {
         (Scope::LoggedModels, "tag") => "",
         (_, "tag" | "tags") => "tag",
         (Scope::Runs, "dataset" | "datasets") => "dataset",
-        (_, "attribute" | "attributes" | "attr") | (Scope::Runs, "run") => "attribute",
+        (Scope::Runs, "attribute" | "attributes" | "attr" | "run")
+        | (Scope::LoggedModels, "attribute" | "attributes")
+        | (_, "attribute") => "attribute",
         _ => "",
     };
-    if entity.is_empty() || key.is_empty() {
+    if entity.is_empty() || (key.is_empty() && entity == "attribute") {
         return Err(Refusal::invalid(format!(
             "Invalid entity type '{prefix}' in filter or order '{name}'"
         )));
@@ -282,7 +295,11 @@ fn resolve(scope: Scope, name: &str) -> Handled<(&'static str, String)> {
             "status",
             "source_run_id",
             "creation_timestamp",
+            "creation_time",
+            "creation_timestamp_ms",
             "last_updated_timestamp",
+            "last_updated_timestamp_ms",
+            "experiment_id",
         ],
         _ => return Ok((entity, key.to_owned())),
     };
@@ -309,7 +326,9 @@ fn numeric(entity: &str, key: &str) -> bool {
                     | "last_update_time"
                     | "version_number"
                     | "creation_timestamp"
+                    | "creation_timestamp_ms"
                     | "last_updated_timestamp"
+                    | "last_updated_timestamp_ms"
                     | "timestamp"
             ))
 }
@@ -321,15 +340,19 @@ fn takes_in(scope: Scope, entity: &str, key: &str) -> bool {
         (Scope::Runs, "attribute", "run_id")
             | (Scope::Runs, "dataset", _)
             | (Scope::Experiments, "attribute", "experiment_id")
-            | (Scope::Models | Scope::LoggedModels, "attribute", "name")
+            | (Scope::Models, "attribute", "name")
+            | (Scope::LoggedModels, "attribute" | "param" | "tag", _)
             | (Scope::Versions, "attribute", "name" | "run_id")
     )
 }
 
-fn clause(scope: Scope, part: &[Token]) -> Handled<Clause> {
+fn clause(scope: Scope, generation: Generation, part: &[Token]) -> Handled<Clause> {
     let (Some(Token::Name(name)), rest) = (part.first(), part.get(1..).unwrap_or_default()) else {
         return Err(bad(&format!("{part:?}")));
     };
+    if scope == Scope::LoggedModels && rest.len() < 2 {
+        return Err(bad(name));
+    }
     let (entity, key) = resolve(scope, name)?;
     let (operator, rest) = match rest {
         [Token::Operator(operator), rest @ ..] => (operator.clone(), rest),
@@ -343,6 +366,10 @@ fn clause(scope: Scope, part: &[Token]) -> Handled<Clause> {
     };
     let literal = match rest {
         [] => Literal::None,
+        // A condition without an AND before it is not looked at.
+        [Token::Text(text), Token::Name(next), Token::Operator(_), ..] if next.contains('.') => {
+            Literal::Text(text.clone())
+        }
         [Token::Text(text)] => Literal::Text(text.clone()),
         [Token::Number(number)] => Literal::Number(*number),
         [Token::Open, items @ .., Token::Close] => {
@@ -366,25 +393,44 @@ fn clause(scope: Scope, part: &[Token]) -> Handled<Clause> {
         (scope, entity),
         (Scope::Runs, "param" | "tag") | (Scope::Experiments, "tag")
     );
-    if matches!(scope, Scope::Models | Scope::Versions)
-        && entity == "tag"
-        && matches!(operator.as_str(), "IS NULL" | "IS NOT NULL")
-    {
+    let null = matches!(operator.as_str(), "IS NULL" | "IS NOT NULL");
+    if null && !generation.is_3() {
+        return Err(bad(name));
+    }
+    if matches!(scope, Scope::Models | Scope::Versions) && null {
         return Err(Refusal::Page(500));
     }
     // The life cycle's number is the only attribute of logged models that is compared as a number by its text.
     let status = scope == Scope::LoggedModels && entity == "attribute" && key == "status";
     let good = match (operator.as_str(), &literal) {
+        ("=" | "!=", Literal::Number(_)) if scope == Scope::LoggedModels && entity == "attribute" => true,
         ("=" | "!=", Literal::Number(_)) => number || status,
+        (">" | ">=" | "<" | "<=", Literal::Text(text)) if scope == Scope::Versions => {
+            key == "version_number" && text.parse::<i64>().is_ok()
+        }
         (">" | ">=" | "<" | "<=", Literal::Number(_)) => number,
         // Numbers of versions may be quoted.
-        ("=" | "!=", Literal::Text(text)) => !number || (key == "version_number" && text.parse::<i64>().is_ok()),
+        ("=" | "!=", Literal::Text(text)) => {
+            !number || (key == "version_number" && (text.parse::<i64>().is_ok() || !generation.is_3()))
+        }
         ("LIKE" | "ILIKE", Literal::Text(_)) => !number && key != "experiment_id",
-        ("IN" | "NOT IN", Literal::List(_)) => takes_in(scope, entity, &key),
+        ("IN" | "NOT IN", Literal::List(_)) => {
+            takes_in(scope, entity, &key)
+                && (generation.is_3() || !matches!(scope, Scope::Models | Scope::Versions) || key != "name")
+        }
         ("IS NULL" | "IS NOT NULL", Literal::None) => nullable,
         _ => false,
     };
-    if !good || (scope == Scope::Models && number) {
+    if scope == Scope::LoggedModels && entity == "metric" && matches!(literal, Literal::Text(_)) {
+        return Err(Refusal::internal("could not convert string to float"));
+    }
+    let unsearched = match scope {
+        Scope::Models => number,
+        Scope::Versions => number && key != "version_number",
+        Scope::Experiments => key == "experiment_id" && entity == "attribute" && !generation.is_3(),
+        _ => false,
+    };
+    if !good || unsearched {
         return Err(Refusal::invalid(format!(
             "Invalid comparator '{operator}' or value for '{name}' in filter string"
         )));
@@ -394,6 +440,7 @@ fn clause(scope: Scope, part: &[Token]) -> Handled<Clause> {
         key,
         operator,
         literal,
+        nan_is_zero: !generation.is_3(),
     })
 }
 
@@ -411,8 +458,30 @@ fn order_item(scope: Scope, item: &str) -> Handled<(&'static str, String, bool)>
     }
     let name: String = name.chars().filter(|c| !matches!(c, '`' | '"')).collect();
     let quoted = trimmed.contains(['`', '"']);
+    if name.is_empty() && scope == Scope::LoggedModels {
+        return Err(Refusal::UnknownAttribute("Invalid order by field name: ".to_owned()));
+    }
     if name.is_empty() || name.contains(',') || (!quoted && name.contains(char::is_whitespace)) {
         return Err(refuse());
+    }
+    let prefixed_alias = name.contains('.') && name.contains(' ') && scope == Scope::Runs && name.starts_with("attr");
+    if prefixed_alias {
+        return Err(refuse());
+    }
+    if scope == Scope::LoggedModels {
+        let entity = name.split_once('.').map(|(entity, _)| entity);
+        match entity {
+            Some("metrics") => {}
+            Some(_) => return Err(refuse()),
+            None if resolve(scope, &name).is_err() => {
+                return Err(Refusal::UnknownAttribute(format!(
+                    "Invalid order by field name: {name}"
+                )));
+            }
+            None => {}
+        }
+        let (entity, key) = resolve(scope, &name)?;
+        return Ok((entity, key, descending));
     }
     let (entity, key) = resolve(scope, &name).map_err(|_| refuse())?;
     let good = match scope {
@@ -439,6 +508,8 @@ impl Clause {
             Some(Cell::Text(value)) => self.text(&value),
             #[expect(clippy::cast_precision_loss, reason = "a filter's number is a double as well")]
             Some(Cell::Int(value)) => self.number(value as f64),
+            Some(Cell::Numbers(values)) => values.iter().any(|value| self.number(*value)),
+            Some(Cell::Float(value)) if value.is_nan() && self.nan_is_zero => self.number(0.0),
             Some(Cell::Float(value)) if value.is_nan() => self.operator == "!=",
             Some(Cell::Float(value)) => self.number(value),
         }
@@ -534,7 +605,12 @@ mod tests {
             "attributes.start_time >= 7",
             "params.none IS NULL",
         ] {
-            assert!(Search::new(Scope::Runs, good, &[]).unwrap().accepts(cells), "{good}");
+            assert!(
+                Search::new(Scope::Runs, Generation::Three, good, &[])
+                    .unwrap()
+                    .accepts(cells),
+                "{good}"
+            );
         }
         for no in [
             "metrics.none != 1",
@@ -542,7 +618,12 @@ mod tests {
             "params.a.b = 'X y'",
             "run_id NOT IN ('r1')",
         ] {
-            assert!(!Search::new(Scope::Runs, no, &[]).unwrap().accepts(cells), "{no}");
+            assert!(
+                !Search::new(Scope::Runs, Generation::Three, no, &[])
+                    .unwrap()
+                    .accepts(cells),
+                "{no}"
+            );
         }
     }
 
@@ -561,7 +642,7 @@ mod tests {
             "params.a = 'x",
             "metrics.loss",
         ] {
-            assert!(Search::new(Scope::Runs, bad, &[]).is_err(), "{bad}");
+            assert!(Search::new(Scope::Runs, Generation::Three, bad, &[]).is_err(), "{bad}");
         }
     }
 }

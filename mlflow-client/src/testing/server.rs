@@ -4,15 +4,12 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wiremock::matchers::any;
-use wiremock::{Mock, MockServer, MockServerBuilder, Request, Respond, ResponseTemplate};
+use wiremock::{Match, Mock, MockServer, MockServerBuilder, Request, Respond, ResponseTemplate};
 
 use super::answer::Refusal;
 use super::fault::{Fault, Trouble};
 use super::routes;
 use super::state::State;
-
-/// Most requests that are remembered; the oldest are forgotten first.
-const REMEMBERED: usize = 10_000;
 
 /// A request that the server got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +19,7 @@ pub struct Recorded {
     pub method: String,
     /// Path without the query, still percent-encoded.
     pub path: String,
-    /// The status of the answer.
+    /// The status of the answer; 0 if the connection ended without one.
     pub status: u16,
 }
 
@@ -31,19 +28,52 @@ pub struct Recorded {
 #[must_use]
 pub struct MlflowServerBuilder {
     version: String,
+    workspaces: bool,
+    multipart: bool,
+    any_host: bool,
 }
 
 impl MlflowServerBuilder {
-    /// What `/version` answers; default `3.17.2`. It changes nothing else.
+    /// The version to imitate; default [`MLFLOW_3`](MlflowServer::MLFLOW_3). What begins with a number below 3 behaves as
+    /// [`MLFLOW_2`](MlflowServer::MLFLOW_2), everything else as [`MLFLOW_3`](MlflowServer::MLFLOW_3).
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
         self
     }
 
+    /// With workspaces, as started with `--enable-workspaces`; default false. Artifacts then lie below
+    /// `mlflow-artifacts:/workspaces/`.
+    pub fn workspaces(mut self, enabled: bool) -> Self {
+        self.workspaces = enabled;
+        self
+    }
+
+    /// Takes uploads in parts and hands out addresses to fetch from, as a server in front of S3 does; default false, as with
+    /// a local store. The addresses are of this server too.
+    pub fn multipart(mut self, enabled: bool) -> Self {
+        self.multipart = enabled;
+        self
+    }
+
+    /// Answers whatever host a request is for, as started with `--allowed-hosts '*'`; default false. Without it version 3
+    /// refuses all but local names and private addresses.
+    pub fn any_host(mut self, any: bool) -> Self {
+        self.any_host = any;
+        self
+    }
+
     /// Makes the server, which knows only the experiment `Default`.
     pub fn build(self) -> MlflowServer {
+        let mut state = State::new(self.version);
+        state.any_host = self.any_host;
+        if self.workspaces {
+            state.workspaces.enable();
+        }
+        if self.multipart {
+            state.uploads = Some(super::multipart::Uploads::default());
+        }
         MlflowServer {
-            state: Arc::new(Mutex::new(State::new(self.version))),
+            state: Arc::new(Mutex::new(state)),
         }
     }
 }
@@ -69,10 +99,18 @@ pub struct MlflowServer {
 }
 
 impl MlflowServer {
+    /// The version 3 that was imitated.
+    pub const MLFLOW_3: &str = "3.17.2";
+    /// The last version 2, which was imitated too.
+    pub const MLFLOW_2: &str = "2.22.5";
+
     /// Sets up a server.
     pub fn builder() -> MlflowServerBuilder {
         MlflowServerBuilder {
-            version: "3.17.2".to_owned(),
+            version: Self::MLFLOW_3.to_owned(),
+            workspaces: false,
+            multipart: false,
+            any_host: false,
         }
     }
 
@@ -92,6 +130,9 @@ impl MlflowServer {
 
     async fn mount(&self, builder: MockServerBuilder) -> RunningMlflowServer {
         let server = builder.disable_request_recording().start().await;
+        let broken =
+            Mock::given(Broken(self.clone())).respond_with_err(|_: &Request| std::io::Error::other("connection ended"));
+        broken.with_priority(1).mount(&server).await;
         Mock::given(any()).respond_with(self.clone()).mount(&server).await;
         RunningMlflowServer {
             mlflow: self.clone(),
@@ -122,12 +163,13 @@ impl MlflowServer {
     fn handle(&self, request: &Request) -> ResponseTemplate {
         let (method, path) = (request.method.as_str(), request.url.path());
         let mut state = self.lock();
-        let trouble = state.faults.take(method, path);
+        let trouble = if state.down {
+            None
+        } else {
+            state.faults.take(method, path)
+        };
         let (status, response) = match trouble {
-            _ if state.down => {
-                let refusal = Refusal::Text(503, "no healthy upstream".to_owned());
-                (503, refusal.response())
-            }
+            None if state.down => refused(&state, &Refusal::Text(503, "no healthy upstream".to_owned())),
             Some(Trouble::Status {
                 status,
                 body,
@@ -144,26 +186,62 @@ impl MlflowServer {
                 }
                 (status, response)
             }
-            delay => {
-                let (status, mut response) = match routes::handle(&mut state, request, path) {
-                    Ok(answer) => (answer.status, answer.template),
-                    Err(refusal) => (refusal.status(), refusal.response()),
-                };
-                if let Some(Trouble::Delay(by)) = delay {
-                    response = response.set_delay(by);
+            Some(end @ (Trouble::Reset | Trouble::LostAnswer)) => {
+                if end == Trouble::LostAnswer {
+                    drop(routes::handle(&mut state, request, path));
                 }
-                (status, response)
+                refused(&state, &Refusal::Text(502, "upstream connection ended".to_owned()))
             }
+            other => match routes::handle(&mut state, request, path) {
+                Ok(answer) if other == Some(Trouble::Truncated) => (answer.status, answer.cut_in_half().template()),
+                Ok(answer) => {
+                    let (status, response) = (answer.status, answer.template());
+                    match other {
+                        Some(Trouble::Delay(by)) => (status, response.set_delay(by)),
+                        _ => (status, response),
+                    }
+                }
+                Err(refusal) => {
+                    let (status, response) = refused(&state, &refusal);
+                    match other {
+                        Some(Trouble::Delay(by)) => (status, response.set_delay(by)),
+                        _ => (status, response),
+                    }
+                }
+            },
         };
-        if state.requests.len() >= REMEMBERED {
-            state.requests.remove(0);
-        }
-        state.requests.push(Recorded {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            status,
-        });
+        state.note(method, path, status);
         response
+    }
+
+    /// Whether the request's connection is to end without an answer. What the request asks for is done before.
+    fn breaks(&self, request: &Request) -> bool {
+        let (method, path) = (request.method.as_str(), request.url.path());
+        let mut state = self.lock();
+        if state.down {
+            return false;
+        }
+        let Some(trouble) = state.faults.take_break(method, path) else {
+            return false;
+        };
+        if trouble == Trouble::LostAnswer {
+            drop(routes::handle(&mut state, request, path));
+        }
+        state.note(method, path, 0);
+        true
+    }
+}
+
+fn refused(state: &State, refusal: &Refusal) -> (u16, ResponseTemplate) {
+    (refusal.status(), refusal.response(state.generation))
+}
+
+/// Requests whose connection is to end.
+struct Broken(MlflowServer);
+
+impl Match for Broken {
+    fn matches(&self, request: &Request) -> bool {
+        self.0.breaks(request)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which sources a model version may have.
 
 use super::answer::{Handled, Refusal};
+use super::artifacts::decode;
 use super::state::State;
 
 pub(super) fn refuse(source: &str) -> Refusal {
@@ -23,13 +24,21 @@ pub(super) fn resolve(state: &State, source: &str, run: &str, model_id: &str) ->
         storage: source.to_owned(),
         run: run.to_owned(),
     };
-    let decoded = source
-        .replace("%2e", ".")
-        .replace("%2E", ".")
-        .replace("%2f", "/")
-        .replace("%2F", "/");
+    let mut decoded = source.to_owned();
+    // What is encoded again and again is still found out.
+    for _ in 0..8 {
+        decoded = decode(&decoded);
+    }
     if decoded.split(['/', '\\']).any(|part| part == "..") {
         return Err(refuse());
+    }
+    if !state.is_3()
+        && matches!(
+            source.split(':').next(),
+            Some("runs" | "mlflow-artifacts" | "http" | "https" | "hdfs" | "ftp" | "sftp" | "abfss")
+        )
+    {
+        return Ok(plain(run));
     }
     let inside = |root: &str| {
         let rest = source.strip_prefix(root);
@@ -38,7 +47,7 @@ pub(super) fn resolve(state: &State, source: &str, run: &str, model_id: &str) ->
     let lower = source.to_lowercase();
     let scheme = lower.split_once(':').map_or("", |(scheme, _)| scheme);
     match scheme {
-        "http" | "https" | "hdfs" | "viewfs" | "ftp" | "sftp" => Err(refuse()),
+        "http" | "https" | "hdfs" | "viewfs" | "ftp" | "sftp" | "abfs" | "abfss" => Err(refuse()),
         "runs" => {
             let rest = source.get(5..).unwrap_or_default().trim_start_matches('/');
             let (id, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -47,6 +56,7 @@ pub(super) fn resolve(state: &State, source: &str, run: &str, model_id: &str) ->
             }
             // The run need not exist: only the text of the source is looked at.
             let storage = state
+                .space
                 .runs
                 .get(run)
                 .map_or_else(|| source.to_owned(), |run| format!("{}/{path}", run.uri));
@@ -56,7 +66,7 @@ pub(super) fn resolve(state: &State, source: &str, run: &str, model_id: &str) ->
         "models" => of_model(state, source, run, model_id),
         "mlflow-artifacts" | "file" | "" => {
             if !model_id.is_empty() {
-                let model = state.logged_models.get(model_id);
+                let model = state.space.logged_models.get(model_id);
                 let model =
                     model.ok_or_else(|| Refusal::missing(format!("Logged model with ID '{model_id}' not found.")))?;
                 return if inside(&model.uri) {
@@ -68,17 +78,17 @@ pub(super) fn resolve(state: &State, source: &str, run: &str, model_id: &str) ->
             if run.is_empty() {
                 return Err(refuse());
             }
-            let known = state
-                .runs
-                .get(run)
-                .ok_or_else(|| Refusal::missing(format!("Run with id={run} not found")))?;
+            let known = state.space.runs.get(run).ok_or_else(refuse)?;
             if inside(&known.uri) {
                 Ok(plain(run))
             } else {
                 Err(refuse())
             }
         }
-        _ => Ok(plain(run)),
+        _ => {
+            let model = state.space.logged_models.get(model_id);
+            Ok(plain(model.filter(|_| run.is_empty()).map_or(run, |model| &model.run)))
+        }
     }
 }
 
@@ -91,35 +101,57 @@ fn of_model(state: &State, source: &str, run: &str, model_id: &str) -> Handled<S
         run: run.to_owned(),
     };
     let rest = source.get(7..).unwrap_or_default().trim_start_matches('/');
-    if rest.starts_with("m-") && !rest.contains('/') {
+    // What version 2 cannot resolve it fails on.
+    let fails = |_: Refusal| Refusal::internal(format!("'{source}' could not be resolved"));
+    if !state.is_3() && rest.is_empty() {
+        return Err(refuse());
+    }
+    if !state.is_3() {
+        let numbered = rest
+            .split_once('/')
+            .is_some_and(|(_, version)| version.parse::<i64>().is_ok());
+        return if numbered {
+            of_version(state, source, rest, run).map_err(fails)
+        } else {
+            Err(fails(refuse()))
+        };
+    }
+    if rest.starts_with("m-") && !rest.contains(['/', '@']) {
         if model_id != rest {
             return Err(refuse());
         }
-        let model = state.logged_models.get(rest);
-        let model = model.ok_or_else(|| Refusal::missing(format!("Logged model with ID '{rest}' not found.")))?;
+        let model = state.space.logged_models.get(rest);
+        let model = model.ok_or_else(|| Refusal::internal(format!("Logged model with ID '{rest}' not found.")))?;
         let run = if run.is_empty() { &model.run } else { run };
         return Ok(Source {
             storage: model.uri.clone(),
             ..plain(run)
         });
     }
+    of_version(state, source, rest, run)
+}
+
+fn of_version(state: &State, source: &str, rest: &str, run: &str) -> Handled<Source> {
+    let refuse = || refuse(source);
     let missing = || Refusal::missing(format!("Model version of '{source}' not found"));
     let (name, version) = if let Some((name, alias)) = rest.split_once('@') {
-        let model = state.models.get(name).ok_or_else(missing)?;
+        let model = state.space.models.get(name).ok_or_else(missing)?;
         let not_set = || Refusal::invalid(format!("Registered model alias {alias} not found."));
         (name, *model.aliases.get(alias).ok_or_else(not_set)?)
     } else {
         let (name, version) = rest.split_once('/').ok_or_else(refuse)?;
-        let model = state.models.get(name).ok_or_else(missing)?;
+        let model = state.space.models.get(name).ok_or_else(missing)?;
         let newest = model.versions.keys().next_back().copied();
-        let number = if version.eq_ignore_ascii_case("latest") {
-            newest
-        } else {
-            version.parse().ok()
+        let number = match version.parse() {
+            Ok(number) => Some(number),
+            Err(_) if version.eq_ignore_ascii_case("latest") => newest,
+            // A stage that nothing is in.
+            Err(_) => return Err(Refusal::internal(format!("'{source}' could not be resolved"))),
         };
         (name, number.ok_or_else(missing)?)
     };
     let target = state
+        .space
         .models
         .get(name)
         .and_then(|model| model.versions.get(&version))

@@ -6,20 +6,61 @@ use serde_json::{Value, json};
 
 use super::answer::{Handled, Refusal, number};
 use super::fault::Faults;
+use super::multipart::Uploads;
 use super::server::Recorded;
+use super::workspaces::Workspaces;
+
+/// Most requests that are remembered; the oldest are forgotten first.
+const REMEMBERED: usize = 10_000;
 
 /// A list of names with values, in the order in which they came.
 pub(super) type Pairs = Vec<(String, String)>;
 
-/// Everything the server knows.
-#[derive(Debug)]
-pub(super) struct State {
+/// The versions whose behaviour differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Generation {
+    /// As 2.22.
+    Two,
+    /// As 3.17.
+    Three,
+}
+
+impl Generation {
+    pub(super) fn of(version: &str) -> Self {
+        match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
+            Some(..3) => Self::Two,
+            _ => Self::Three,
+        }
+    }
+
+    pub(super) fn is_3(self) -> bool {
+        self == Self::Three
+    }
+}
+
+/// What a workspace keeps to itself.
+#[derive(Debug, Default)]
+pub(super) struct Space {
     pub(super) experiments: BTreeMap<i64, Experiment>,
     pub(super) runs: BTreeMap<String, Run>,
     pub(super) models: BTreeMap<String, Model>,
     pub(super) logged_models: BTreeMap<String, LoggedModel>,
+    pub(super) webhooks: Vec<Webhook>,
+}
+
+/// Everything the server knows.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Of the workspace that the request at hand is for.
+    pub(super) space: Space,
+    pub(super) workspaces: Workspaces,
+    pub(super) last_experiment: i64,
     pub(super) files: BTreeMap<String, Vec<u8>>,
+    /// Uploads in parts, if the store takes them.
+    pub(super) uploads: Option<Uploads>,
     pub(super) version: String,
+    pub(super) generation: Generation,
+    pub(super) any_host: bool,
     pub(super) down: bool,
     pub(super) faults: Faults,
     pub(super) requests: Vec<Recorded>,
@@ -28,36 +69,62 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(version: String) -> Self {
         let mut state = Self {
-            experiments: BTreeMap::new(),
-            runs: BTreeMap::new(),
-            models: BTreeMap::new(),
-            logged_models: BTreeMap::new(),
+            space: Space::default(),
+            workspaces: Workspaces::default(),
+            last_experiment: 0,
             files: BTreeMap::new(),
+            uploads: None,
+            generation: Generation::of(&version),
             version,
+            any_host: false,
             down: false,
             faults: Faults::default(),
             requests: Vec::new(),
         };
+        state.space.experiments.insert(
+            0,
+            Experiment::new(0, "Default", "mlflow-artifacts:/0".to_owned(), Vec::new()),
+        );
         state
-            .experiments
-            .insert(0, Experiment::new(0, "Default", "", Vec::new()));
-        state
+    }
+
+    pub(super) fn is_3(&self) -> bool {
+        self.generation.is_3()
+    }
+
+    /// Remembers a request that was answered.
+    pub(super) fn note(&mut self, method: &str, path: &str, status: u16) {
+        if self.requests.len() >= REMEMBERED {
+            self.requests.remove(0);
+        }
+        self.requests.push(Recorded {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            status,
+        });
     }
 
     /// The experiment with this id in its text form.
     pub(super) fn experiment(&mut self, id: &str) -> Handled<&mut Experiment> {
+        let generation = self.generation;
         let number: i64 = id.parse().map_err(|_| {
-            Refusal::invalid(format!(
-                "Invalid experiment ID '{id}'. Experiment ID must be a valid integer."
-            ))
+            if generation.is_3() {
+                Refusal::invalid(format!(
+                    "Invalid experiment ID '{id}'. Experiment ID must be a valid integer."
+                ))
+            } else {
+                Refusal::missing(format!("No Experiment with id={id} exists"))
+            }
         })?;
-        self.experiments
+        self.space
+            .experiments
             .get_mut(&number)
             .ok_or_else(|| Refusal::missing(format!("No Experiment with id={id} exists")))
     }
 
     pub(super) fn run(&mut self, id: &str) -> Handled<&mut Run> {
-        self.runs
+        self.space
+            .runs
             .get_mut(id)
             .ok_or_else(|| Refusal::missing(format!("Run with id={id} not found")))
     }
@@ -95,11 +162,7 @@ pub(super) struct Experiment {
 }
 
 impl Experiment {
-    pub(super) fn new(id: i64, name: &str, location: &str, tags: Pairs) -> Self {
-        let location = match location {
-            "" => format!("mlflow-artifacts:/{id}"),
-            _ => location.to_owned(),
-        };
+    pub(super) fn new(id: i64, name: &str, location: String, tags: Pairs) -> Self {
         let now = now();
         Self {
             id,
@@ -125,6 +188,13 @@ impl Point {
     /// The value in comparisons: NaN counts as 0 there.
     pub(super) fn rank(&self) -> f64 {
         if self.value.is_nan() { 0.0 } else { self.value }
+    }
+
+    /// The order of points: by step for the latest, by time in histories; NaN comes after 0.
+    pub(super) fn compare_value(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank()
+            .total_cmp(&other.rank())
+            .then_with(|| self.value.is_nan().cmp(&other.value.is_nan()))
     }
 
     /// Two points that are the same row of the table.
@@ -172,7 +242,7 @@ impl Run {
         let order = |a: &&Point, b: &&Point| {
             (a.step, a.timestamp)
                 .cmp(&(b.step, b.timestamp))
-                .then(a.rank().total_cmp(&b.rank()))
+                .then(a.compare_value(b))
         };
         self.points(key).iter().max_by(order).copied()
     }
@@ -218,7 +288,6 @@ pub(super) struct Version {
     pub(super) storage: String,
     pub(super) run: String,
     pub(super) link: String,
-    pub(super) model_id: String,
     pub(super) tags: Pairs,
 }
 
@@ -235,4 +304,27 @@ pub(super) struct LoggedModel {
     pub(super) uri: String,
     pub(super) tags: Pairs,
     pub(super) params: Pairs,
+    pub(super) metrics: Vec<ModelPoint>,
+    pub(super) deleted: bool,
+}
+
+/// A point of a metric about a logged model.
+#[derive(Debug, Clone)]
+pub(super) struct ModelPoint {
+    pub(super) key: String,
+    pub(super) point: Point,
+    pub(super) dataset: Option<(String, String)>,
+    pub(super) run: String,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Webhook {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) url: String,
+    pub(super) description: String,
+    pub(super) events: Vec<Value>,
+    pub(super) status: String,
+    pub(super) created: i64,
+    pub(super) updated: i64,
 }

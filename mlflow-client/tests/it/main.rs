@@ -1,6 +1,7 @@
 //! Tests of the client from outside, in one binary.
 //!
-//! The contract is written once and played on the fake server; with `MLFLOW_TEST_URI` set also on the real server there.
+//! The contract is written once and played on the fake server; with `MLFLOW_TEST_URI` (3.x) and `MLFLOW_TEST_URI_2` (2.22)
+//! set also on the real servers there.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,3 +17,7 @@ mod contract;
 mod faults;
 #[cfg(feature = "testing")]
 mod transport;
+#[cfg(feature = "testing")]
+mod wire;
+#[cfg(feature = "testing")]
+mod written;

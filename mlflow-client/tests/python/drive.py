@@ -453,6 +453,59 @@ def stages(s):
     refused("INVALID_PARAMETER_VALUE", s.client.transition_model_version_stage, name, "1", "Nowhere")
 
 
+@case
+def logged_models(s):
+    experiment = s.experiment()
+    run = s.client.create_run(experiment).info.run_id
+    model = s.client.create_logged_model(experiment, "forest", source_run_id=run, tags={"a": "1"}, params={"depth": "3"}, model_type="Agent")
+    found = s.client.get_logged_model(model.model_id)
+    equal((found.name, str(found.status), found.source_run_id, found.model_type), ("forest", "PENDING", run, "Agent"))
+    equal((found.params, found.tags), ({"depth": "3"}, {"a": "1"}))
+    s.client.log_model_params(model.model_id, {"trees": "7"})
+    refused("BAD_REQUEST", s.client.log_model_params, model.model_id, {"trees": "7"})
+    s.client.set_logged_model_tags(model.model_id, {"a": "2", "b": "3"})
+    s.client.delete_logged_model_tag(model.model_id, "b")
+    equal(str(s.client.finalize_logged_model(model.model_id, "READY").status), "READY")
+    s.client.log_metric(run, "accuracy", 0.5, timestamp=1, step=2, model_id=model.model_id)
+    found = s.client.get_logged_model(model.model_id)
+    equal((found.params, found.tags), ({"depth": "3", "trees": "7"}, {"a": "2"}))
+    equal([(m.key, m.value, m.step) for m in found.metrics], [("accuracy", 0.5, 2)])
+    other = s.client.create_logged_model(experiment, "tree")
+    for text, names in (("name = 'tree'", ["tree"]), ("params.depth = '3'", ["forest"]), ("metrics.accuracy > 0.4", ["forest"])):
+        equal([m.name for m in s.client.search_logged_models([experiment], filter_string=text)], names)
+    order = [{"field_name": "name", "ascending": False}]
+    equal([m.name for m in s.client.search_logged_models([experiment], order_by=order)], ["tree", "forest"])
+    s.client.delete_logged_model(other.model_id)
+    refused("RESOURCE_DOES_NOT_EXIST", s.client.get_logged_model, other.model_id)
+    equal(len(s.client.search_logged_models([experiment])), 1)
+    refused("INVALID_PARAMETER_VALUE", s.client.create_logged_model, experiment, "a/b")
+
+
+@case
+def prompts_are_registered(s):
+    name = unique("prompt")
+    made = mlflow.genai.register_prompt(name, "Hello {{x}}", commit_message="first", tags={"k": "v"})
+    equal((made.version, made.template), (1, "Hello {{x}}"))
+    mlflow.genai.register_prompt(name, "Hi {{x}}")
+    equal(mlflow.genai.load_prompt(name, version=1).template, "Hello {{x}}")
+    mlflow.genai.set_prompt_alias(name, "production", 2)
+    equal(mlflow.genai.load_prompt("prompts:/%s@production" % name).template, "Hi {{x}}")
+    equal([p.name for p in mlflow.genai.search_prompts("name = '%s'" % name)], [name])
+    equal(len(s.client.search_registered_models("name = '%s'" % name)), 0)
+
+
+@case
+def webhooks(s):
+    made = s.client.create_webhook(unique("hook"), "https://8.8.8.8/x", ["model_version.created"], description="d", secret="s")
+    found = s.client.get_webhook(made.webhook_id)
+    equal((found.name, found.url, found.description, str(found.status)), (made.name, "https://8.8.8.8/x", "d", "ACTIVE"))
+    changed = s.client.update_webhook(made.webhook_id, description="e", status="DISABLED")
+    equal((changed.description, str(changed.status)), ("e", "DISABLED"))
+    assert made.webhook_id in [w.webhook_id for w in s.client.list_webhooks()]
+    s.client.delete_webhook(made.webhook_id)
+    refused("RESOURCE_DOES_NOT_EXIST", s.client.get_webhook, made.webhook_id)
+
+
 def main():
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
