@@ -38,6 +38,8 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) base: Url,
     pub(crate) http: ClientWithMiddleware,
+    /// How `http` was made, unless it was given.
+    pub(crate) transport: Option<Transport>,
     pub(crate) timeout: Duration,
     pub(crate) max_retries: u32,
     pub(crate) authorization: Option<HeaderValue>,
@@ -125,6 +127,27 @@ impl Client {
         let mut context = crate::http::context(&call, "the answer is not `OK`: this is not MLflow");
         context.status = Some(reply.status);
         Err(Error::UnexpectedResponse(context))
+    }
+
+    /// A client for use in another runtime: with connections of its own, unless the HTTP client was given, and without
+    /// repetitions.
+    pub(crate) fn separate(&self) -> Result<Self> {
+        let http = match &self.inner.transport {
+            Some(transport) => transport.connect()?,
+            None => self.inner.http.clone(),
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                base: self.inner.base.clone(),
+                http,
+                transport: self.inner.transport.clone(),
+                timeout: self.inner.timeout,
+                max_retries: 0,
+                authorization: self.inner.authorization.clone(),
+                in_flight: Semaphore::new(MAX_IN_FLIGHT),
+                artifact_uris: Mutex::default(),
+            }),
+        })
     }
 
     pub(crate) fn get(&self, operation: &'static str, path: &str) -> Result<Call> {
@@ -255,30 +278,23 @@ impl ClientBuilder {
             return Err(Error::invalid("timeout", "longer than zero"));
         }
         let authorization = authorization(&self.credentials)?;
-        let http = if let Some(http) = self.http {
-            http
-        } else {
-            let builder = reqwest::Client::builder()
-                .user_agent(concat!("mlflow-client-rust/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT_TIMEOUT)
-                .pool_idle_timeout(IDLE)
-                .redirect(reqwest::redirect::Policy::none());
+        let own = Transport {
             #[cfg(feature = "rustls")]
-            let builder = tls(
-                builder,
-                &self.root_certificates,
-                self.client_certificate.as_ref(),
-                self.accept_invalid_certificates,
-            )?;
-            let http = builder
-                .build()
-                .map_err(|error| Error::invalid("http", format!("usable with these settings: {error}")))?;
-            reqwest_middleware::ClientBuilder::new(http).build()
+            root_certificates: self.root_certificates,
+            #[cfg(feature = "rustls")]
+            client_certificate: self.client_certificate,
+            #[cfg(feature = "rustls")]
+            accept_invalid_certificates: self.accept_invalid_certificates,
+        };
+        let (http, transport) = match self.http {
+            Some(http) => (http, None),
+            None => (own.connect()?, Some(own)),
         };
         Ok(Client {
             inner: Arc::new(Inner {
                 base: self.base,
                 http,
+                transport,
                 timeout: self.timeout,
                 max_retries: self.max_retries,
                 authorization,
@@ -286,6 +302,38 @@ impl ClientBuilder {
                 artifact_uris: Mutex::default(),
             }),
         })
+    }
+}
+
+/// What an HTTP client of our own making is made of.
+#[derive(Clone)]
+pub(crate) struct Transport {
+    #[cfg(feature = "rustls")]
+    root_certificates: Vec<Vec<u8>>,
+    #[cfg(feature = "rustls")]
+    client_certificate: Option<SecretString>,
+    #[cfg(feature = "rustls")]
+    accept_invalid_certificates: bool,
+}
+
+impl Transport {
+    fn connect(&self) -> Result<ClientWithMiddleware> {
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("mlflow-client-rust/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE)
+            .redirect(reqwest::redirect::Policy::none());
+        #[cfg(feature = "rustls")]
+        let builder = tls(
+            builder,
+            &self.root_certificates,
+            self.client_certificate.as_ref(),
+            self.accept_invalid_certificates,
+        )?;
+        let http = builder
+            .build()
+            .map_err(|error| Error::invalid("http", format!("usable with these settings: {error}")))?;
+        Ok(reqwest_middleware::ClientBuilder::new(http).build())
     }
 }
 

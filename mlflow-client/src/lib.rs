@@ -11,6 +11,7 @@ mod filter;
 mod http;
 mod ids;
 mod limits;
+mod logger;
 mod metric;
 mod model_versions;
 mod page;
@@ -27,6 +28,10 @@ pub use error::{Error, ErrorContext, InvalidRequest, Result};
 pub use experiments::{CreateExperiment, Experiment, Experiments, SearchExperiments};
 pub use filter::{ViewType, quote};
 pub use ids::{ExperimentId, RunId, VersionNumber};
+pub use logger::{
+    Fsync, LogError, Logged, MetricLogger, Recovered, Rejection, Report, RunLogger, RunLoggerBuilder, Spool, SpoolError,
+    Status, WhenFull,
+};
 pub use metric::{Metric, Param};
 pub use model_versions::{CreateModelVersion, ModelVersion, ModelVersionStatus, ModelVersions, SearchModelVersions};
 pub use page::Page;

@@ -15,4 +15,6 @@ mod contract;
 #[cfg(feature = "testing")]
 mod faults;
 #[cfg(feature = "testing")]
+mod logger;
+#[cfg(feature = "testing")]
 mod transport;
