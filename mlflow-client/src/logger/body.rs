@@ -129,12 +129,11 @@ impl Serialize for Points<'_> {
 /// An entry as those who logged it know it; `None` for a marker.
 pub(super) fn logged(entry: &Entry, keys: &Tables) -> Option<Logged> {
     Some(match entry {
-        Entry::Point(point) => Logged::Metric(Metric {
-            key: keys.name(point.key).to_owned(),
-            value: point.value,
-            timestamp: point.timestamp,
-            step: point.step,
-        }),
+        Entry::Point(point) => {
+            let mut metric = Metric::new(keys.name(point.key), point.value).step(point.step);
+            metric.timestamp = point.timestamp;
+            Logged::Metric(metric)
+        }
         Entry::Rare(rare) => match &**rare {
             Rare::Param(param) => Logged::Param(param.clone()),
             Rare::Tag(tag) => Logged::Tag(tag.clone()),

@@ -140,20 +140,22 @@ impl Delivery {
     /// Delivers what fits into one request.
     async fn request(&self, entries: &[Entry], origin: Origin) {
         let mut parts = vec![entries];
+        let mut run_checked = false;
         while let Some(part) = parts.pop() {
             match self.send(part).await {
                 Tried::Done(()) => self.confirmed(part, origin),
                 Tried::GivenUp => self.progress.lost(part.len() as u64, origin),
                 Tried::RunGone(reason) => self.reject(part, &reason, origin),
+                // A deleted run refuses everything: that need not be found out a thousand times.
+                Tried::Refused(_) if !run_checked => {
+                    run_checked = true;
+                    match self.check_run().await {
+                        Tried::RunGone(reason) => self.reject(part, &reason, origin),
+                        _ => parts.push(part),
+                    }
+                }
                 Tried::Refused(reason) if part.len() <= 1 => self.reject(part, &reason, origin),
                 Tried::Refused(_) => {
-                    // A deleted run refuses everything: that need not be found out a thousand times.
-                    if part.len() == entries.len()
-                        && let Tried::RunGone(reason) = self.check_run().await
-                    {
-                        self.reject(part, &reason, origin);
-                        continue;
-                    }
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([second, first]);
                 }

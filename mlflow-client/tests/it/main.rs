@@ -17,4 +17,6 @@ mod faults;
 #[cfg(feature = "testing")]
 mod logger;
 #[cfg(feature = "testing")]
+mod outage;
+#[cfg(feature = "testing")]
 mod transport;
