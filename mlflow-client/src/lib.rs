@@ -29,8 +29,8 @@ pub use experiments::{CreateExperiment, Experiment, Experiments, SearchExperimen
 pub use filter::{ViewType, quote};
 pub use ids::{ExperimentId, RunId, VersionNumber};
 pub use logger::{
-    Fsync, LogError, Logged, MetricLogger, Recovered, Rejection, Report, RunLogger, RunLoggerBuilder, Spool, SpoolError,
-    Status, WhenFull,
+    Fsync, LogError, Logged, MetricLogger, Recovered, Rejection, Report, RunLogger, RunLoggerBuilder, Spool,
+    SpoolError, Status, WhenFull,
 };
 pub use metric::{Metric, Param};
 pub use model_versions::{CreateModelVersion, ModelVersion, ModelVersionStatus, ModelVersions, SearchModelVersions};

@@ -213,7 +213,12 @@ mod tests {
         let keys = Keys::default();
         let long = "\"".repeat(250);
         let points: Vec<_> = (0..1000)
-            .flat_map(|step| [point(&keys, &"ü".repeat(250), f64::MIN_POSITIVE, step), point(&keys, &long, 0.1, step)])
+            .flat_map(|step| {
+                [
+                    point(&keys, &"ü".repeat(250), f64::MIN_POSITIVE, step),
+                    point(&keys, &long, 0.1, step),
+                ]
+            })
             .collect();
         let ranges = divided(&points, &keys);
         assert_eq!(ranges.last().unwrap().end, 2000);

@@ -1,6 +1,11 @@
 //! How a logger is set up.
 
-use std::{cell::RefCell, fmt, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    fmt, io,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -14,12 +19,7 @@ use super::{
     spool::{Spool, Store, is_folder_name},
     worker::{Spooling, Worker},
 };
-use crate::{
-    client::Client,
-    error::Error,
-    ids::RunId,
-    limits,
-};
+use crate::{client::Client, error::Error, ids::RunId, limits};
 
 /// What happens to an entry when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,14 +200,7 @@ impl RunLoggerBuilder {
             linger: self.linger,
             spooling,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(LogError::Thread)?;
-        std::thread::Builder::new()
-            .name("mlflow-logger".to_owned())
-            .spawn(move || worker.run(&runtime))
-            .map_err(LogError::Thread)?;
+        start_thread(worker).map_err(LogError::Thread)?;
         Ok(RunLogger {
             core: Arc::new(Core {
                 run_id: self.run_id,
@@ -259,4 +252,23 @@ impl RunLoggerBuilder {
         });
         Ok(Some(Spooling::new(store, interval)))
     }
+}
+
+/// Returns when the thread runs. Its runtime is made there, and ends there, since it must not end in a task.
+fn start_thread(worker: Worker) -> io::Result<()> {
+    let (started, result) = mpsc::sync_channel(1);
+    std::thread::Builder::new()
+        .name("mlflow-logger".to_owned())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => {
+                    // Whoever starts a logger waits for this.
+                    let _ = started.send(Ok(()));
+                    worker.run(&runtime);
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        })?;
+    result.recv().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
 }

@@ -124,7 +124,10 @@ impl Progress {
     }
 
     pub(super) fn lost(&self, count: u64, origin: Origin) {
-        tracing::error!(count, "entries given up: the server could not be reached in the time allowed");
+        tracing::error!(
+            count,
+            "entries given up: the server could not be reached in the time allowed"
+        );
         self.update(|counts| {
             counts.lost += count;
             settled(counts, count, origin);

@@ -318,6 +318,9 @@ impl Worker {
                     self.confirm(spooling, position);
                 } else if collected {
                     break;
+                } else if self.delivery.unverified() > 0 {
+                    // A flush waits for what is to be looked for, without anything new arriving.
+                    self.news(spooling).await;
                 } else {
                     spooling.arrived.notified().await;
                 }

@@ -49,7 +49,10 @@ impl Setup {
 
     fn requests(&self) -> usize {
         let requests = self.mlflow.requests();
-        requests.iter().filter(|request| request.path.ends_with("log-batch")).count()
+        requests
+            .iter()
+            .filter(|request| request.path.ends_with("log-batch"))
+            .count()
     }
 }
 
@@ -68,7 +71,9 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
             tokio::time::sleep(SOON).await;
         }
     };
-    tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("{what}"));
+    tokio::time::timeout(LIMIT, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{what}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,13 +99,19 @@ async fn everything_arrives_once_through_every_fault() {
         tokio::spawn(async move {
             let metric = logger.metric(&format!("m/{task}")).unwrap();
             for step in 0..EACH {
-                metric.log_async(0.5 * f64::from(i32::try_from(step).unwrap()), step).await.unwrap();
+                metric
+                    .log_async(0.5 * f64::from(i32::try_from(step).unwrap()), step)
+                    .await
+                    .unwrap();
             }
             logger.param_async(&format!("p{task}"), "x").await.unwrap();
             logger.tag_async("last", &task.to_string()).await.unwrap();
         })
     });
-    futures_util::future::join_all(tasks).await.into_iter().for_each(Result::unwrap);
+    futures_util::future::join_all(tasks)
+        .await
+        .into_iter()
+        .for_each(Result::unwrap);
     let report = logger.close().await;
     assert!(report.is_complete(), "{report}");
     assert_eq!(report.logged, 8 * 3_000 + 16);
@@ -108,7 +119,11 @@ async fn everything_arrives_once_through_every_fault() {
         let mut history = setup.history(&format!("m/{task}")).await;
         history.sort_by_key(|point| point.step);
         assert_eq!(steps(&history), (0..EACH).collect::<Vec<_>>());
-        assert!(history.iter().all(|point| point.value * 2.0 == f64::from(i32::try_from(point.step).unwrap())));
+        assert!(
+            history
+                .iter()
+                .all(|point| point.value * 2.0 == f64::from(i32::try_from(point.step).unwrap()))
+        );
     }
     let run = setup.client.runs().get(&setup.run).await.unwrap();
     assert_eq!(run.data.params.len(), 8);
@@ -171,7 +186,11 @@ async fn what_is_wrong_is_refused_at_the_call() {
         setup.logger().concurrency(9),
         setup.logger().pauses(Duration::ZERO, SOON),
         setup.client.runs().logger(&RunId::new("")),
-        setup.client.runs().logger(&RunId::new("../x")).spool(Spool::new("/nowhere")),
+        setup
+            .client
+            .runs()
+            .logger(&RunId::new("../x"))
+            .spool(Spool::new("/nowhere")),
     ] {
         assert!(matches!(builder.start(), Err(LogError::Invalid(_))));
     }
@@ -195,7 +214,11 @@ async fn one_bad_entry_does_not_take_others_with_it() {
         panic!("{report:?}")
     };
     assert!(matches!(&rejection.entry, Logged::Param(param) if param.key == "p" && param.value == "new"));
-    assert!(rejection.reason.contains("Changing param values"), "{}", rejection.reason);
+    assert!(
+        rejection.reason.contains("Changing param values"),
+        "{}",
+        rejection.reason
+    );
     assert_eq!(setup.history("m").await.len(), 50);
 }
 
@@ -231,6 +254,7 @@ async fn a_full_queue_drops_and_counts() {
         }
     }
     assert!(refused > 0);
+    until("the server fails", || logger.status().report.last_error.is_some()).await;
     let report = logger.close().await;
     assert_eq!(report.dropped, refused);
     assert_eq!((report.logged, report.undelivered), (5_000 - refused, 5_000 - refused));
@@ -251,7 +275,10 @@ async fn a_full_queue_is_waited_for() {
     });
     until("the server fails", || logger.status().report.last_error.is_some()).await;
     let late = logger.flush(SOON).await;
-    assert!(matches!(&late, Err(LogError::TooLate { outstanding: 1.., .. })), "{late:?}");
+    assert!(
+        matches!(&late, Err(LogError::TooLate { outstanding: 1.., .. })),
+        "{late:?}"
+    );
     assert!(!writer.is_finished());
     setup.mlflow.down(false);
     writer.await.unwrap();
@@ -310,14 +337,27 @@ async fn a_closed_logger_takes_nothing() {
 
 #[tokio::test]
 async fn what_was_confirmed_and_not_stored_is_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    verified(None).await;
+    verified(Some(Spool::new(folder.path()))).await;
+    assert!(is_empty(folder.path()));
+}
+
+async fn verified(spool: Option<Spool>) {
     let setup = Setup::new().await;
     let confirm = || Fault::status(200).body("{}").path("log-batch");
     setup.mlflow.fault(confirm());
-    let logger = setup.logger().verify(true).start().unwrap();
+    let builder = setup.logger().verify(true);
+    let builder = match spool {
+        Some(spool) => builder.spool(spool),
+        None => builder,
+    };
+    let logger = builder.start().unwrap();
     for step in 0..1_500 {
         logger.log("m", 1.0, step).unwrap();
     }
     logger.log("inf", f64::INFINITY, 0).unwrap();
+    until("the points are delivered", || setup.requests() > 1).await;
     let report = logger.flush(LIMIT).await.unwrap();
     assert!(report.sent_again > 0);
     assert_eq!((report.logged, report.delivered), (1_501, 1_501));
@@ -344,9 +384,15 @@ async fn the_spool_outlives_an_outage_and_the_logger() {
     logger.tag("t", "y").unwrap();
     logger.sync(LIMIT).await.unwrap();
     let second = setup.logger().spool(spool.clone()).start();
-    assert!(matches!(second, Err(LogError::Spool(SpoolError::InUse { .. }))), "{second:?}");
+    assert!(
+        matches!(second, Err(LogError::Spool(SpoolError::InUse { .. }))),
+        "{second:?}"
+    );
     let recovered = spool.recover(&setup.client, LIMIT).await.unwrap();
-    assert!(matches!(recovered[0].result, Err(LogError::Spool(SpoolError::InUse { .. }))));
+    assert!(matches!(
+        recovered[0].result,
+        Err(LogError::Spool(SpoolError::InUse { .. }))
+    ));
     let report = logger.close().await;
     assert_eq!((report.logged, report.kept, report.undelivered), (2_002, 2_002, 0));
 
@@ -358,7 +404,10 @@ async fn the_spool_outlives_an_outage_and_the_logger() {
     let logger = setup.logger().spool(spool.clone()).start().unwrap();
     logger.log("m", 1.0, 2_000).unwrap();
     let report = logger.close().await;
-    assert_eq!((report.logged, report.recovered, report.delivered), (2_003, 2_002, 2_003));
+    assert_eq!(
+        (report.logged, report.recovered, report.delivered),
+        (2_003, 2_002, 2_003)
+    );
     let mut history = setup.history("m").await;
     history.sort_by_key(|point| point.step);
     assert_eq!(steps(&history), (0..2_001).collect::<Vec<_>>());
@@ -404,7 +453,10 @@ async fn a_full_disk_is_told_and_loses_nothing() {
     full.store(true, Ordering::SeqCst);
     log(50);
     let refused = logger.sync(LIMIT).await;
-    assert!(matches!(&refused, Err(LogError::Spool(SpoolError::Full { .. }))), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(LogError::Spool(SpoolError::Full { .. }))),
+        "{refused:?}"
+    );
     assert!(logger.status().report.spool_error.is_some());
     // With the server back, all is delivered although the disk is still full.
     setup.mlflow.down(false);
@@ -414,7 +466,10 @@ async fn a_full_disk_is_told_and_loses_nothing() {
     logger.flush(LIMIT).await.unwrap();
     full.store(false, Ordering::SeqCst);
     log(50);
-    until("the disk is written again", || logger.status().report.spool_error.is_none()).await;
+    until("the disk is written again", || {
+        logger.status().report.spool_error.is_none()
+    })
+    .await;
     logger.sync(LIMIT).await.unwrap();
     let report = logger.close().await;
     assert!(report.is_complete() && report.logged == 650, "{report}");
@@ -448,7 +503,11 @@ async fn a_killed_process_loses_nothing_that_was_acknowledged() {
     use std::io::{BufRead, BufReader};
     let setup = Setup::new().await;
     let folder = tempfile::tempdir().unwrap();
-    let arguments = [setup.running.url(), setup.run.to_string(), folder.path().display().to_string()];
+    let arguments = [
+        setup.running.url(),
+        setup.run.to_string(),
+        folder.path().display().to_string(),
+    ];
     let mut acknowledged = 0;
     // Killed with the server up and down.
     for round in 0..4 {
@@ -482,7 +541,10 @@ async fn a_killed_process_loses_nothing_that_was_acknowledged() {
     setup.mlflow.down(false);
     let recovered = Spool::new(folder.path()).recover(&setup.client, LIMIT).await.unwrap();
     for Recovered { result, .. } in recovered {
-        assert!(result.as_ref().is_ok_and(mlflow_client::Report::is_complete), "{result:?}");
+        assert!(
+            result.as_ref().is_ok_and(mlflow_client::Report::is_complete),
+            "{result:?}"
+        );
     }
     // Each child began with step 0 at another time; every one of its steps up to the acknowledged one is there.
     let mut count = BTreeMap::<i64, usize>::new();

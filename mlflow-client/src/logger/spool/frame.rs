@@ -127,9 +127,14 @@ fn pair(kind: u8, key: &str, value: &str, out: &mut Vec<u8>) {
 /// What stands at the beginning of some bytes.
 #[derive(Debug)]
 pub(super) enum Found {
-    Frame { entries: Vec<Entry>, length: usize },
+    Frame {
+        entries: Vec<Entry>,
+        length: usize,
+    },
     /// A frame of this length whose content is damaged; the next one may be whole.
-    Damaged { length: usize },
+    Damaged {
+        length: usize,
+    },
     /// No frame that is complete.
     Nothing,
 }
@@ -137,9 +142,7 @@ pub(super) enum Found {
 /// Length of the frame whose head this is; `None` if it is none.
 pub(super) fn length(head: &[u8]) -> Option<usize> {
     let length = Reader(head).u32()? as usize;
-    (1..=MOST_CONTENT)
-        .contains(&length)
-        .then_some(length + FRAME_HEAD)
+    (1..=MOST_CONTENT).contains(&length).then_some(length + FRAME_HEAD)
 }
 
 /// Reads the frame at the beginning of `bytes`. `numbers` are the keys that this file has defined until here.

@@ -217,10 +217,13 @@ impl Store {
         let header = frame::header(&self.run_id);
         let failed = |error| SpoolError::io(&path, error);
         let file = private().append(true).create_new(true).open(&path).map_err(failed)?;
-        let written = self.options.write(&file, &header).and_then(|()| match self.options.fsync {
-            Fsync::Acknowledgement => sync_folder(&self.folder),
-            Fsync::Interval(_) => Ok(()),
-        });
+        let written = self
+            .options
+            .write(&file, &header)
+            .and_then(|()| match self.options.fsync {
+                Fsync::Acknowledgement => sync_folder(&self.folder),
+                Fsync::Interval(_) => Ok(()),
+            });
         if let Err(error) = written {
             drop(file);
             // If this fails too, the file is found torn, and nothing is missing.
@@ -312,7 +315,11 @@ impl Store {
                         // Delivered already; read for the keys it defines.
                         continue;
                     }
-                    let skip = if offset == self.cursor.offset { self.cursor.skip } else { 0 };
+                    let skip = if offset == self.cursor.offset {
+                        self.cursor.skip
+                    } else {
+                        0
+                    };
                     let mut entries = entries.into_iter();
                     if let Some(last) = usize::try_from(skip).ok().and_then(|skip| skip.checked_sub(1)) {
                         entries.nth(last);
@@ -410,7 +417,9 @@ impl Store {
     /// Removes the spool, of which everything is delivered.
     pub(in crate::logger) fn remove(self) -> Result<(), SpoolError> {
         let numbers = self.segments.iter().map(|segment| self.path(segment.number));
-        let paths: Vec<_> = numbers.chain([self.folder.join("position"), lock_path(&self.folder)]).collect();
+        let paths: Vec<_> = numbers
+            .chain([self.folder.join("position"), lock_path(&self.folder)])
+            .collect();
         drop((self.writer, self.reader, self.dirty));
         for path in paths {
             fs::remove_file(&path).map_err(|error| SpoolError::io(&path, error))?;
@@ -464,7 +473,10 @@ fn segments(folder: &Path) -> io::Result<VecDeque<Segment>> {
         if path.extension().is_none_or(|extension| extension != EXTENSION) {
             continue;
         }
-        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .and_then(|stem| stem.parse().ok());
         if let Some(number) = number {
             found.push(Segment {
                 number,
@@ -530,5 +542,9 @@ fn is_at(_file: &File, path: &Path) -> bool {
 
 /// Makes the name of a new file as safe as its content.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
