@@ -69,7 +69,6 @@ enum Verdict {
 
 fn verdict(error: &Error, attempts: u32) -> Verdict {
     match error {
-        Error::InvalidRequest(_) => Verdict::Refused,
         Error::NotFound(context) if context.error_code().is_some() => Verdict::RunGone,
         Error::InvalidArgument(context) => match context.error_code() {
             Some("BAD_REQUEST") if attempts < ATTEMPTS_OF_BAD_REQUESTS => Verdict::Later,
@@ -78,7 +77,7 @@ fn verdict(error: &Error, attempts: u32) -> Verdict {
             None if error.status().is_some_and(|status| status.as_u16() == 413) => Verdict::Refused,
             None => Verdict::Later,
         },
-        Error::AlreadyExists(_) => Verdict::Refused,
+        Error::InvalidRequest(_) | Error::AlreadyExists(_) => Verdict::Refused,
         _ => Verdict::Later,
     }
 }

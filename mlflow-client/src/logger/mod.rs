@@ -394,7 +394,7 @@ impl Core {
         let pushed = pin!(self.queue.push_waiting(entry, limit));
         let stuck = pin!(self.progress.until(|counts| stuck(goal, counts)));
         if let Either::Left((pushed, _)) = future::select(pushed, stuck).await {
-            marked(pushed)?;
+            marked(&pushed)?;
             self.queue.wake();
             let left = deadline.saturating_duration_since(Instant::now());
             self.progress.wait(left, |counts| ended(&marker, counts)).await;
@@ -410,7 +410,7 @@ impl Core {
             let left = deadline.saturating_duration_since(Instant::now());
             entry = match self.queue.push_blocking(entry, left.min(LOOK)) {
                 Err(Refused::Full(entry)) if !left.is_zero() && !stuck(goal, &self.progress.read()) => entry,
-                pushed => break marked(pushed)?,
+                pushed => break marked(&pushed)?,
             };
         }
         self.queue.wake();
@@ -444,7 +444,7 @@ impl Core {
     }
 }
 
-fn marked(pushed: Result<(), Refused>) -> Result<(), LogError> {
+fn marked(pushed: &Result<(), Refused>) -> Result<(), LogError> {
     match pushed {
         Err(Refused::Closed) => Err(LogError::Closed),
         // A marker that did not come in has not got anywhere, which is told by the books.

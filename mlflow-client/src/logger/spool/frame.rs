@@ -11,7 +11,7 @@
 //! | 1: point | number of the key `u32`, value `f64`, timestamp `i64`, step `i64` |
 //! | 2: parameter, 3: tag | length `u32`, key, length `u32`, value |
 
-use std::{collections::HashMap, collections::HashSet, num::NonZeroU32};
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     logger::entry::{Entry, KeyId, Keys, Point, Rare, Tables},
@@ -157,28 +157,30 @@ pub(super) fn read(bytes: &[u8], keys: &Keys, numbers: &mut HashMap<u32, KeyId>)
     }
     let mut entries = Vec::new();
     while !rest.0.is_empty() {
-        match item(&mut rest, keys, numbers) {
-            Some(Some(entry)) => entries.push(entry),
-            Some(None) => {}
-            None => return Found::Damaged { length },
+        if item(&mut rest, keys, numbers, &mut entries).is_none() {
+            return Found::Damaged { length };
         }
     }
     Found::Frame { entries, length }
 }
 
-/// `Some(None)` for the definition of a key.
-fn item(rest: &mut Reader<'_>, keys: &Keys, numbers: &mut HashMap<u32, KeyId>) -> Option<Option<Entry>> {
+/// Reads one item; `None` if it is none.
+fn item(
+    rest: &mut Reader<'_>,
+    keys: &Keys,
+    numbers: &mut HashMap<u32, KeyId>,
+    entries: &mut Vec<Entry>,
+) -> Option<()> {
     let [kind] = *rest.take(1)? else { return None };
-    Some(match kind {
+    match kind {
         0 => {
             let number = rest.u32()?;
             let length = rest.u16()?;
             let name = rest.text(length.into())?;
             numbers.insert(number, keys.intern(&name)?);
-            None
         }
-        1 => Some(Entry::Point(Point {
-            key: *numbers.get(&NonZeroU32::new(rest.u32()?)?.get())?,
+        1 => entries.push(Entry::Point(Point {
+            key: *numbers.get(&rest.u32()?)?,
             value: f64::from_le_bytes(rest.array()?),
             timestamp: i64::from_le_bytes(rest.array()?),
             step: i64::from_le_bytes(rest.array()?),
@@ -188,14 +190,15 @@ fn item(rest: &mut Reader<'_>, keys: &Keys, numbers: &mut HashMap<u32, KeyId>) -
             let key = rest.text(length)?;
             let length = rest.u32()? as usize;
             let value = rest.text(length)?;
-            Some(Entry::Rare(Box::new(if kind == 2 {
+            entries.push(Entry::Rare(Box::new(if kind == 2 {
                 Rare::Param(Param { key, value })
             } else {
                 Rare::Tag(Tag { key, value })
-            })))
+            })));
         }
         _ => return None,
-    })
+    }
+    Some(())
 }
 
 struct Reader<'a>(&'a [u8]);
