@@ -223,17 +223,18 @@ async fn a_million_points_arrive_exactly() {
     let run = client.runs().create(CreateRun::new("0")).await.unwrap();
 
     let full = Arc::new(AtomicBool::new(false));
-    // Its own limit is reached too, since the tasks are faster than the server.
+    // Its own limit is reached too: it holds a third of the points, and the tasks are faster than the server.
+    let most = points.unsigned_abs() * 10;
     let spool = Spool::new(folder.path().join("spool"))
         .fsync(Fsync::Acknowledgement)
-        .segment_bytes(1 << 20)
-        .max_bytes(10 << 20)
+        .segment_bytes(most / 10)
+        .max_bytes(most)
         .full_while(Arc::clone(&full));
     let logger = client
         .runs()
         .logger(run.id())
         .spool(spool)
-        .capacity(1 << 15)
+        .capacity(usize::try_from(points / 32).unwrap())
         .pauses(Duration::from_millis(50), Duration::from_secs(1))
         .close_limit(LIMIT)
         .start()
