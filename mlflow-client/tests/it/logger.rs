@@ -60,6 +60,10 @@ fn quick(builder: RunLoggerBuilder) -> RunLoggerBuilder {
     builder.linger(SOON).pauses(SOON, SOON * 10).close_limit(LIMIT)
 }
 
+fn half(step: i64) -> f64 {
+    0.5 * f64::from(i32::try_from(step).unwrap())
+}
+
 fn steps(points: &[Metric]) -> Vec<i64> {
     points.iter().map(|point| point.step).collect()
 }
@@ -99,10 +103,7 @@ async fn everything_arrives_once_through_every_fault() {
         tokio::spawn(async move {
             let metric = logger.metric(&format!("m/{task}")).unwrap();
             for step in 0..EACH {
-                metric
-                    .log_async(0.5 * f64::from(i32::try_from(step).unwrap()), step)
-                    .await
-                    .unwrap();
+                metric.log_async(half(step), step).await.unwrap();
             }
             logger.param_async(&format!("p{task}"), "x").await.unwrap();
             logger.tag_async("last", &task.to_string()).await.unwrap();
@@ -119,11 +120,9 @@ async fn everything_arrives_once_through_every_fault() {
         let mut history = setup.history(&format!("m/{task}")).await;
         history.sort_by_key(|point| point.step);
         assert_eq!(steps(&history), (0..EACH).collect::<Vec<_>>());
-        assert!(
-            history
-                .iter()
-                .all(|point| point.value * 2.0 == f64::from(i32::try_from(point.step).unwrap()))
-        );
+        let values: Vec<_> = history.iter().map(|point| point.value).collect();
+        let logged: Vec<_> = (0..EACH).map(half).collect();
+        assert_eq!(values, logged);
     }
     let run = setup.client.runs().get(&setup.run).await.unwrap();
     assert_eq!(run.data.params.len(), 8);

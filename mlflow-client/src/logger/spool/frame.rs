@@ -165,12 +165,7 @@ pub(super) fn read(bytes: &[u8], keys: &Keys, numbers: &mut HashMap<u32, KeyId>)
 }
 
 /// Reads one item; `None` if it is none.
-fn item(
-    rest: &mut Reader<'_>,
-    keys: &Keys,
-    numbers: &mut HashMap<u32, KeyId>,
-    entries: &mut Vec<Entry>,
-) -> Option<()> {
+fn item(rest: &mut Reader<'_>, keys: &Keys, numbers: &mut HashMap<u32, KeyId>, entries: &mut Vec<Entry>) -> Option<()> {
     let [kind] = *rest.take(1)? else { return None };
     match kind {
         0 => {
