@@ -2,9 +2,11 @@
 
 mod figures;
 mod measure;
+mod mlflow;
 
 pub use figures::Figures;
 pub use measure::{Measured, measure, measure_if_asked};
+pub use mlflow::Mlflow;
 
 /// What ends a benchmark early.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

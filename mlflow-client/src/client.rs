@@ -45,6 +45,8 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) base: Url,
     pub(crate) http: ClientWithMiddleware,
+    /// How `http` was made, unless it was given.
+    pub(crate) transport: Option<Transport>,
     pub(crate) timeout: Duration,
     pub(crate) max_retries: u32,
     pub(crate) authorization: Option<HeaderValue>,
@@ -143,6 +145,32 @@ impl Client {
     /// The client of the registry's server: this one, unless [`ClientBuilder::registry_uri`] names another.
     pub fn registry(&self) -> &Self {
         self.inner.registry.as_ref().unwrap_or(self)
+    }
+
+    /// A client for use in another runtime: with connections of its own, unless the HTTP client was given, and without
+    /// repetitions.
+    pub(crate) fn separate(&self) -> Result<Self> {
+        let http = match &self.inner.transport {
+            Some(transport) => transport.connect()?,
+            None => self.inner.http.clone(),
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                base: self.inner.base.clone(),
+                http,
+                transport: self.inner.transport.clone(),
+                timeout: self.inner.timeout,
+                max_retries: 0,
+                authorization: self.inner.authorization.clone(),
+                backoff: self.inner.backoff,
+                workspace: self.inner.workspace.clone(),
+                in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+                server_version: OnceCell::new(),
+                registry: self.inner.registry.clone(),
+                default_experiment: self.inner.default_experiment.clone(),
+                artifact_uris: Mutex::default(),
+            }),
+        })
     }
 
     pub(crate) fn get(&self, operation: &'static str, path: &str) -> Result<Call> {
@@ -345,30 +373,23 @@ impl ClientBuilder {
             }
             None => None,
         };
-        let http = if let Some(http) = self.http {
-            http
-        } else {
-            let builder = reqwest::Client::builder()
-                .user_agent(concat!("mlflow-client-rust/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT_TIMEOUT)
-                .pool_idle_timeout(IDLE)
-                .redirect(reqwest::redirect::Policy::none());
+        let own = Transport {
             #[cfg(feature = "rustls")]
-            let builder = tls(
-                builder,
-                &self.root_certificates,
-                self.client_certificate.as_ref(),
-                self.accept_invalid_certificates,
-            )?;
-            let http = builder
-                .build()
-                .map_err(|error| Error::invalid("http", format!("usable with these settings: {error}")))?;
-            reqwest_middleware::ClientBuilder::new(http).build()
+            root_certificates: self.root_certificates,
+            #[cfg(feature = "rustls")]
+            client_certificate: self.client_certificate,
+            #[cfg(feature = "rustls")]
+            accept_invalid_certificates: self.accept_invalid_certificates,
+        };
+        let (http, transport) = match self.http {
+            Some(http) => (http, None),
+            None => (own.connect()?, Some(own)),
         };
         let client = |base: Url, registry: Option<Client>| Client {
             inner: Arc::new(Inner {
                 base,
                 http: http.clone(),
+                transport: transport.clone(),
                 timeout: self.timeout,
                 max_retries: self.max_retries,
                 authorization: authorization.clone(),
@@ -384,6 +405,38 @@ impl ClientBuilder {
         let registry = self.registry.filter(|registry| *registry != self.base);
         let registry = registry.map(|base| client(base, None));
         Ok(client(self.base, registry))
+    }
+}
+
+/// What an HTTP client of our own making is made of.
+#[derive(Clone)]
+pub(crate) struct Transport {
+    #[cfg(feature = "rustls")]
+    root_certificates: Vec<Vec<u8>>,
+    #[cfg(feature = "rustls")]
+    client_certificate: Option<SecretString>,
+    #[cfg(feature = "rustls")]
+    accept_invalid_certificates: bool,
+}
+
+impl Transport {
+    fn connect(&self) -> Result<ClientWithMiddleware> {
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("mlflow-client-rust/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE)
+            .redirect(reqwest::redirect::Policy::none());
+        #[cfg(feature = "rustls")]
+        let builder = tls(
+            builder,
+            &self.root_certificates,
+            self.client_certificate.as_ref(),
+            self.accept_invalid_certificates,
+        )?;
+        let http = builder
+            .build()
+            .map_err(|error| Error::invalid("http", format!("usable with these settings: {error}")))?;
+        Ok(reqwest_middleware::ClientBuilder::new(http).build())
     }
 }
 

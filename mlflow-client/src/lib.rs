@@ -16,6 +16,7 @@ mod http;
 mod ids;
 mod limits;
 mod logged_models;
+mod logger;
 mod metric;
 mod model_versions;
 mod page;
@@ -45,6 +46,10 @@ pub use ids::{ExperimentId, LoggedModelId, RunId, VersionNumber, WebhookId};
 pub use logged_models::{
     CreateLoggedModel, LoggedModel, LoggedModelData, LoggedModelInfo, LoggedModelOrder, LoggedModelStatus,
     LoggedModels, Registration, SearchLoggedModels, SearchedDataset,
+};
+pub use logger::{
+    Fsync, LogError, Logged, MetricLogger, Recovered, Rejection, Report, RunLogger, RunLoggerBuilder, Spool,
+    SpoolError, Status, WhenFull,
 };
 pub use metric::{Metric, ModelMetric, Param};
 pub use model_versions::{

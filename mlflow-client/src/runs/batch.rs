@@ -184,7 +184,7 @@ fn last<'p, 'a>(
 }
 
 /// An upper bound of the size in JSON.
-fn json_size(texts: &[&str]) -> usize {
+pub(crate) fn json_size(texts: &[&str]) -> usize {
     let escaped = |text: &str| {
         text.bytes()
             .map(|byte| {

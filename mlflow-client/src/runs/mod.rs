@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 pub use batch::LogBatch;
+pub(crate) use batch::json_size;
 pub use history::{BulkHistory, HistoryPoint};
 pub use types::{
     CreateRun, Dataset, DatasetInput, ModelInput, ModelOutput, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus,
@@ -24,6 +25,7 @@ use crate::{
     http::found,
     ids::RunId,
     limits,
+    logger::{RunLogger, RunLoggerBuilder},
     metric::Metric,
     page::{self, Page},
 };
@@ -195,6 +197,11 @@ impl Runs {
             self.client.inner.done(&call).await?;
         }
         Ok(())
+    }
+
+    /// Sets up a logger, which sends what it is given in the background. For training loops: see [`RunLogger`].
+    pub fn logger(&self, id: &RunId) -> RunLoggerBuilder {
+        RunLogger::builder(&self.client, id)
     }
 
     /// Notes the datasets a run uses. Noting one again is harmless.

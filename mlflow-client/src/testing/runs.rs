@@ -1,5 +1,7 @@
 //! Runs: life cycle, parameters, tags, inputs.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -187,6 +189,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         tags,
         params: Vec::new(),
         metrics: Vec::new(),
+        rows: HashMap::new(),
         datasets: Vec::new(),
         model_inputs: Vec::new(),
         model_outputs: Vec::new(),

@@ -1,6 +1,6 @@
 //! What the server keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -199,10 +199,13 @@ impl Point {
 
     /// Two points that are the same row of the table.
     pub(super) fn same(&self, other: &Self) -> bool {
-        self.timestamp == other.timestamp
-            && self.step == other.step
-            && self.value.is_nan() == other.value.is_nan()
-            && self.rank().to_bits() == other.rank().to_bits()
+        self.row() == other.row()
+    }
+
+    /// What two points that are the same row of the table have in common.
+    fn row(&self) -> (i64, i64, u64, bool) {
+        let nan = self.value.is_nan();
+        (self.timestamp, self.step, self.rank().to_bits(), nan)
     }
 
     pub(super) fn json(&self, key: &str) -> Value {
@@ -224,6 +227,8 @@ pub(super) struct Run {
     pub(super) tags: Pairs,
     pub(super) params: Pairs,
     pub(super) metrics: Vec<(String, Vec<Point>)>,
+    /// The points of each metric once more, to be found quickly.
+    pub(super) rows: HashMap<String, HashSet<(i64, i64, u64, bool)>>,
     pub(super) datasets: Vec<Value>,
     pub(super) model_inputs: Vec<String>,
     pub(super) model_outputs: Vec<(String, i64)>,
@@ -256,7 +261,7 @@ impl Run {
             self.metrics.last_mut()
         };
         if let Some((_, points)) = points
-            && !points.iter().any(|known| known.same(&point))
+            && self.rows.entry(key.to_owned()).or_default().insert(point.row())
         {
             points.push(point);
         }

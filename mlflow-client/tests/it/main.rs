@@ -16,6 +16,10 @@ mod contract;
 #[cfg(feature = "testing")]
 mod faults;
 #[cfg(feature = "testing")]
+mod logger;
+#[cfg(feature = "testing")]
+mod outage;
+#[cfg(feature = "testing")]
 mod transport;
 #[cfg(feature = "testing")]
 mod wire;
