@@ -321,7 +321,7 @@ impl Webhooks {
         self.path(operation, method, &path)
     }
 
-    async fn json<T: serde::de::DeserializeOwned>(&self, call: &Call) -> Result<T> {
+    async fn json<T: serde::de::DeserializeOwned + Send>(&self, call: &Call) -> Result<T> {
         let result = self.client.inner.json(call).await;
         self.client.explain(call.operation, ServerVersion::V3, result).await
     }

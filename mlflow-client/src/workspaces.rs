@@ -128,7 +128,7 @@ impl Workspaces {
         Call::new(operation, method, &self.client.inner.base, root.into_iter().chain(name))
     }
 
-    async fn json<T: serde::de::DeserializeOwned>(&self, call: &Call) -> Result<T> {
+    async fn json<T: serde::de::DeserializeOwned + Send>(&self, call: &Call) -> Result<T> {
         let result = self.client.inner.json(call).await;
         self.client.explain(call.operation, ServerVersion::V3, result).await
     }

@@ -155,11 +155,10 @@ fn right_type(value: &Json, field: &Field) -> bool {
         return matches!(value, Json::List(_));
     }
     match (field.kind, value) {
-        (Kind::Text, Json::Text(_))
+        (Kind::Text | Kind::Enum(_), Json::Text(_))
         | (Kind::Int | Kind::Float, Json::Int(_) | Json::Float(_) | Json::Bool(_))
         | (Kind::Bool, Json::Bool(_))
-        | (Kind::Message(_), Json::Object(_))
-        | (Kind::Enum(_), Json::Text(_)) => true,
+        | (Kind::Message(_), Json::Object(_)) => true,
         (Kind::Int, Json::Text(text)) => text.trim().parse::<i128>().is_ok(),
         (Kind::Float, Json::Text(text)) => text.trim().parse::<f64>().is_ok(),
         _ => false,
