@@ -176,7 +176,8 @@ key_type! {
 text_comparisons!(ListKey);
 
 impl<S> ListKey<S> {
-    /// It is one of these texts; at least one. For names in the registry since MLflow 3; older servers refuse it.
+    /// It is one of these texts; at least one. For names in the registry, and with apostrophes in a text, since MLflow 3;
+    /// older servers refuse it.
     pub fn one_of(&self, values: impl IntoIterator<Item = impl AsRef<str>>) -> Filter<S> {
         self.key.compare("IN", list(values))
     }

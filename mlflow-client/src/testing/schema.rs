@@ -137,7 +137,7 @@ pub(super) fn read(raw: &Json, fields: &[Field], generation: Generation) -> Hand
             return Err(Refusal::Page(500));
         }
         // Version 2 does not check this one, and then looks for an experiment without an id.
-        if field.name == "experiment_id" && !generation.is_3() {
+        if field.name == "experiment_id" && field.check == Check::Required && !generation.is_3() {
             continue;
         }
         if !complete && !value.is_some_and(|value| right_type(value, field)) {

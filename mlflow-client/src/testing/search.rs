@@ -34,7 +34,8 @@ pub(super) enum Cell {
 enum Token {
     /// A word, with its parts between dots; quotes are gone.
     Name(String),
-    Text(String),
+    /// With its quotation mark.
+    Text(String, char),
     Number(f64),
     Operator(String),
     Open,
@@ -81,7 +82,7 @@ fn tokens(text: &str) -> Handled<Vec<Token>> {
             }
             '\'' => {
                 chars.next();
-                found.push(Token::Text(quoted(&mut chars, '\'')?));
+                found.push(Token::Text(quoted(&mut chars, '\'')?, '\''));
             }
             '=' | '!' | '<' | '>' => {
                 let mut operator = String::new();
@@ -110,7 +111,7 @@ fn tokens(text: &str) -> Handled<Vec<Token>> {
             // A whole text in double quotes is a string, unless a name goes on after it.
             '"' => {
                 chars.next();
-                found.push(Token::Text(quoted(&mut chars, '"')?));
+                found.push(Token::Text(quoted(&mut chars, '"')?, '"'));
             }
             _ => {
                 let mut name = String::new();
@@ -370,13 +371,15 @@ fn clause(scope: Scope, generation: Generation, part: &[Token]) -> Handled<Claus
         [Token::Text(text), Token::Name(next), Token::Operator(_), ..] if next.contains('.') => {
             Literal::Text(text.clone())
         }
-        [Token::Text(text)] => Literal::Text(text.clone()),
+        [Token::Text(text, _)] => Literal::Text(text.clone()),
         [Token::Number(number)] => Literal::Number(*number),
         [Token::Open, items @ .., Token::Close] => {
             let mut list = Vec::new();
             for (at, item) in items.iter().enumerate() {
                 match item {
-                    Token::Text(text) if at % 2 == 0 => list.push(text.clone()),
+                    // Version 2 knows one kind of quotation marks here.
+                    Token::Text(_, '"') if !generation.is_3() => return Err(bad(name)),
+                    Token::Text(text, _) if at % 2 == 0 => list.push(text.clone()),
                     Token::Comma if at % 2 == 1 => {}
                     _ => return Err(bad(name)),
                 }

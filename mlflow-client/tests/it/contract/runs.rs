@@ -176,7 +176,7 @@ pub(super) async fn histories_come_in_pages_and_thinned_out(client: &Client) {
     let all: Vec<_> = client.runs().metric_history_all(&id, "m").try_collect().await.unwrap();
     assert_eq!(
         all.iter().map(|point| point.step).collect::<Vec<_>>(),
-        Vec::from_iter(0..10)
+        (0..10).collect::<Vec<_>>()
     );
     let bulk = |wanted: BulkHistory| async { client.runs().metric_history_bulk(wanted).await };
     let few = bulk(BulkHistory::new([&id], "m").max_results(3)).await.unwrap();

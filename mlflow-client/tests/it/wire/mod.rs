@@ -92,7 +92,13 @@ async fn record(topic: &str, generation: &str, server: &str) {
     for (at, (case, answers)) in recorded.iter().enumerate() {
         let lines: Vec<String> = answers.as_array().unwrap().iter().map(Value::to_string).collect();
         let end = if at + 1 == recorded.len() { "" } else { "," };
-        text += &format!("{}: [\n{}\n]{end}\n", Value::from(case.as_str()), lines.join(",\n"));
+        let case = Value::from(case.as_str());
+        text.extend([
+            case.to_string(),
+            ": [\n".to_owned(),
+            lines.join(",\n"),
+            format!("\n]{end}\n"),
+        ]);
     }
     std::fs::write(file.join(format!("{topic}.json")), text + "}\n").unwrap();
 }
