@@ -368,7 +368,7 @@ fn clause(scope: Scope, generation: Generation, part: &[Token]) -> Handled<Claus
     let literal = match rest {
         [] => Literal::None,
         // A condition without an AND before it is not looked at.
-        [Token::Text(text), Token::Name(next), Token::Operator(_), ..] if next.contains('.') => {
+        [Token::Text(text, _), Token::Name(next), Token::Operator(_), ..] if next.contains('.') => {
             Literal::Text(text.clone())
         }
         [Token::Text(text, _)] => Literal::Text(text.clone()),
