@@ -121,8 +121,8 @@ async fn everything_arrives_once_through_every_fault() {
         history.sort_by_key(|point| point.step);
         assert_eq!(steps(&history), (0..EACH).collect::<Vec<_>>());
         let values: Vec<_> = history.iter().map(|point| point.value).collect();
-        let logged: Vec<_> = (0..EACH).map(half).collect();
-        assert_eq!(values, logged);
+        let expected: Vec<_> = (0..EACH).map(half).collect();
+        assert_eq!(values, expected);
     }
     let run = setup.client.runs().get(&setup.run).await.unwrap();
     assert_eq!(run.data.params.len(), 8);
