@@ -420,6 +420,10 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
+    #[cfg_attr(
+        not(feature = "rustls"),
+        allow(clippy::unused_self, reason = "all settings are of TLS")
+    )]
     fn connect(&self) -> Result<ClientWithMiddleware> {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("mlflow-client-rust/", env!("CARGO_PKG_VERSION")))

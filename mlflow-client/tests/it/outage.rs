@@ -66,7 +66,7 @@ impl Mlflow {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(120), up).await.unwrap();
+        tokio::time::timeout(LIMIT, up).await.unwrap();
     }
 
     /// Ends the server and its workers, in whatever they are doing.
