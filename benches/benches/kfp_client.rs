@@ -6,9 +6,6 @@ use std::time::{Duration, Instant};
 
 use benches::{Failure, Figures, line, measure, measure_if_asked};
 use futures_util::StreamExt;
-use kfp_client::ir::{
-    ContainerComponent, ParameterSource, ParameterType, PipelineBuilder, PipelineDocument, TaskBuilder,
-};
 use kfp_client::{Client, ListRuns, RunEvent, RunId, WatchRuns};
 use kfp_server::LIVE;
 use serde_json::Value;
@@ -126,19 +123,6 @@ async fn watch(url: &str) -> Result<(), Failure> {
     } else {
         Err(format!("{seen} runs were seen").into())
     }
-}
-
-fn pipeline(steps: usize) -> Result<PipelineDocument, Failure> {
-    let mut pipeline = PipelineBuilder::new("bench").parameter("word", ParameterType::String, Some("hello".into()));
-    for step in 0..steps {
-        let component = ContainerComponent::new("python:3.12")
-            .command(["python", "-m", "step"])
-            .args(["--word", "{{$.inputs.parameters['word']}}"])
-            .input("word", ParameterType::String);
-        let task = TaskBuilder::new(format!("step-{step}"), component).input("word", ParameterSource::input("word"));
-        pipeline = pipeline.task(task);
-    }
-    Ok(pipeline.build()?)
 }
 
 fn told(name: &str, mut seconds: Vec<f64>, floor: Option<f64>) -> Result<f64, Failure> {

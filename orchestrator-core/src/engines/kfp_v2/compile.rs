@@ -118,7 +118,9 @@ fn task(step: &Step) -> TaskBuilder {
     for (name, value) in &step.environment {
         component = match value {
             EnvValue::Text(text) => component.env(name, literal(text)),
-            EnvValue::Secret(secret) => component.secret_env(&secret.name, [(secret.key.as_str(), name.as_str())]),
+            EnvValue::Secret(secret) => {
+                component.secret_env(secret.name.as_str(), [(secret.key.as_str(), name.as_str())])
+            }
         };
     }
     for (name, kind, _) in &inputs {
@@ -132,7 +134,7 @@ fn task(step: &Step) -> TaskBuilder {
     }
     component = resources(component, step);
     for volume in &step.volumes {
-        component = component.pvc_mount(&volume.claim, &volume.mount_path);
+        component = component.pvc_mount(volume.claim.as_str(), &volume.mount_path);
     }
     if let Some(timeout) = step.timeout {
         let seconds = u32::try_from(timeout.as_secs().max(1)).unwrap_or(u32::MAX);
