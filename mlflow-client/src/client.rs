@@ -164,7 +164,7 @@ impl Client {
                 authorization: self.inner.authorization.clone(),
                 backoff: self.inner.backoff,
                 workspace: self.inner.workspace.clone(),
-                in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+                in_flight: Arc::clone(&self.inner.in_flight),
                 server_version: OnceCell::new(),
                 registry: self.inner.registry.clone(),
                 default_experiment: self.inner.default_experiment.clone(),
