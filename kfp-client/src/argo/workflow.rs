@@ -277,7 +277,7 @@ impl Workflow {
 
     /// As JSON text, which is also YAML.
     pub fn to_json(&self) -> String {
-        ir::escape_json(self.to_value().to_string())
+        ir::write_json(self)
     }
 
     /// As YAML.

@@ -143,7 +143,7 @@ impl PipelineDocument {
 
     /// The same as JSON text that is YAML too; faster than by way of a [`Value`].
     pub fn to_json(&self) -> String {
-        yaml::escaped(serde_json::to_string(self).unwrap_or_default())
+        yaml::json(self)
     }
 
     /// As YAML, in two documents if there are platform settings. All readers of YAML 1.1 and 1.2 take it alike.

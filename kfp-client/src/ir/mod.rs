@@ -76,7 +76,7 @@ pub use self::{
 };
 pub(crate) use self::{
     validate::{PIPELINE_NAME_RULE, is_pipeline_name},
-    yaml::{documents as yaml_documents, escaped as escape_json, json_documents, write as write_yaml},
+    yaml::{documents as yaml_documents, json as write_json, json_documents, write as write_yaml},
 };
 
 /// The only version of the format the server takes.

@@ -4,7 +4,7 @@
 //! a text, for the other a boolean, a number or a time. So texts are written in quotes unless they are plain words, and
 //! letters that one of the readers refuses or folds are written as escapes.
 
-use std::{borrow::Cow, fmt, fmt::Write as _};
+use std::{fmt, io};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -163,7 +163,8 @@ fn block(value: &Value, depth: usize, text: &mut String) {
         }
         // `{}`, `[]`, numbers, booleans and null are the same in both.
         other => {
-            let _ = writeln!(text, "{other}");
+            text.push_str(&json(other));
+            text.push('\n');
         }
     }
 }
@@ -200,7 +201,7 @@ fn scalar(string: &str, text: &mut String) {
     if is_plain(string) {
         text.push_str(string);
     } else {
-        text.push_str(&escaped(Value::from(string).to_string()));
+        text.push_str(&json(&string));
     }
 }
 
@@ -213,35 +214,49 @@ fn is_plain(string: &str) -> bool {
         && !TAKEN.iter().any(|taken| string.eq_ignore_ascii_case(taken))
 }
 
-/// JSON text with escapes for the letters that are no part of YAML, or are line breaks to it.
-pub(crate) fn escaped(json: String) -> String {
-    let foreign = |letter: char| {
-        matches!(
-            letter,
-            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
-        )
-    };
-    // All of them are beyond the letters of ASCII, but for one.
-    if json.bytes().all(|byte| byte < 0x7f) || !json.contains(foreign) {
-        return json;
-    }
-    let mut text = String::with_capacity(json.len() + 16);
-    for letter in json.chars() {
-        if foreign(letter) {
-            let _ = write!(text, "\\u{:04x}", u32::from(letter));
-        } else {
-            text.push(letter);
+/// A value as JSON that is YAML too: with escapes for the letters that are no part of YAML or are line breaks to it, and
+/// numbers that are not taken for text because they have an exponent without a point.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    let mut text = Vec::with_capacity(1024);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, Format);
+    // What is written here is made of texts, numbers, lists and objects with keys that are texts.
+    let _written = value.serialize(&mut serializer);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+struct Format;
+
+impl serde_json::ser::Formatter for Format {
+    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let text = Value::from(value).to_string();
+        match text.split_once('e') {
+            Some((digits, exponent)) if !digits.contains('.') => write!(writer, "{digits}.0e{exponent}"),
+            _ => writer.write_all(text.as_bytes()),
         }
     }
-    text
+
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut plain = 0;
+        // All of them are beyond the letters of ASCII, but for one.
+        if fragment.bytes().any(|byte| byte >= 0x7f) {
+            for (at, letter) in fragment.char_indices() {
+                if matches!(
+                    letter,
+                    '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+                ) {
+                    let before = fragment.get(plain..at).unwrap_or_default();
+                    write!(writer, "{before}\\u{:04x}", u32::from(letter))?;
+                    plain = at + letter.len_utf8();
+                }
+            }
+        }
+        writer.write_all(fragment.get(plain..).unwrap_or_default().as_bytes())
+    }
 }
 
 /// Documents as JSON, one after the other in a text that is YAML.
 pub(crate) fn json_documents(documents: &[Value]) -> String {
-    let documents = documents
-        .iter()
-        .map(|document| Cow::from(escaped(document.to_string())));
-    documents.collect::<Vec<_>>().join("\n---\n")
+    documents.iter().map(json).collect::<Vec<_>>().join("\n---\n")
 }
 
 #[cfg(test)]
@@ -332,6 +347,13 @@ mod tests {
             write(&value),
             "command:\n  - sh\n  - \"-c\"\nimage: registry.example.com/train\ntag: \"a:1\"\n"
         );
+    }
+
+    #[test]
+    fn numbers_are_numbers_in_all_versions() {
+        let value = json!([1e21, 1e-7, 1.5e300, 0.1, -2.0, 3]);
+        assert_eq!(json(&value), "[1.0e+21,1.0e-7,1.5e+300,0.1,-2.0,3]");
+        assert_eq!(read(&write(&value)), value);
     }
 
     #[test]
