@@ -480,10 +480,13 @@ fn redirect(call: &Call, reply: &Reply) -> Error {
     target.set_query(None);
     target.set_fragment(None);
     if target.path().trim_end_matches('/') == call.url.path().trim_end_matches('/') {
-        context.message = format!("redirected to {target}; use its scheme and host in the base URL");
+        context.message = format!(
+            "redirected to {}; use its scheme and host in the base URL",
+            one_line(target.as_str())
+        );
         return Error::UnexpectedResponse(context);
     }
-    context.message = format!("redirected to {target}");
+    context.message = format!("redirected to {}", one_line(target.as_str()));
     Error::LoginPage(context)
 }
 

@@ -20,9 +20,17 @@ pub(crate) struct Misread {
 
 /// Reads a text that is one value and nothing else.
 pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misread> {
-    serde_json::from_slice(text).map_err(|error| Misread {
-        path: path(text, offset(text, error.line(), error.column())),
-        error,
+    serde_json::from_slice(text).map_err(|error| {
+        let mut place = offset(text, error.line(), error.column());
+        // A list or object where something else is due is refused at its bracket, so nothing within it is at fault.
+        let before = place.checked_sub(1).and_then(|before| text.get(before));
+        if !error.is_eof() && matches!(before, Some(b'[' | b'{')) {
+            place -= 1;
+        }
+        Misread {
+            path: path(text, place),
+            error,
+        }
     })
 }
 

@@ -131,8 +131,11 @@ fn errors(call: &Call, reply: &mut Reply) {
                     continue;
                 };
                 told(&error);
-                let context = error.context();
-                assert!(context.is_some_and(|context| context.message().len() <= LONGEST_MESSAGE));
+                let (context, text) = (error.context(), error.to_string());
+                assert!(
+                    context.is_some_and(|context| context.message().len() <= LONGEST_MESSAGE),
+                    "{text}"
+                );
                 assert!(status != 200 || content_type.starts_with("text/html") || accept == Accept::Json);
             }
         }

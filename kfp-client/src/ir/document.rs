@@ -107,8 +107,13 @@ impl PipelineDocument {
                 Some(platform).filter(|platform| !platform.is_unset())
             }
         };
+        let pipeline_spec: PipelineSpec = parse(spec)?;
+        // What is unset is not written, and without it the document would not be taken for a pipeline again.
+        if pipeline_spec.pipeline_info.is_unset() {
+            return Err(Error::new("pipelineInfo.name", "present"));
+        }
         Ok(Self {
-            pipeline_spec: parse(spec)?,
+            pipeline_spec,
             platform_spec: platform,
         })
     }

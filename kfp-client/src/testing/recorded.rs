@@ -292,7 +292,7 @@ pub struct Ids {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = KfpServer::builder().build().start().await;
-/// let client = kfp_client::Client::builder(server.url())?.build()?;
+/// let client = kfp_client::Client::builder(&server.url())?.build()?;
 /// let _missing = client.runs().get(&"some-run".into()).await;
 ///
 /// let calls = server.kfp().calls(Operation::GetRun);
