@@ -118,7 +118,8 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
         .iter()
         .any(|(key, value)| key == PROMPT && value.eq_ignore_ascii_case("true"));
     let resolved = if prompt {
-        if state.is_3() && source != "prompt-template" && !source.starts_with("prompt-template") {
+        // What the official client and the server's own store send, since a prompt has no files.
+        if state.is_3() && !matches!(source, "dummy-source" | "prompt-template") {
             return Err(sources::refuse(source));
         }
         Source {
