@@ -1,6 +1,11 @@
 //! The client and how it is set up.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderValue, Method};
@@ -22,6 +27,7 @@ use crate::{
     registered_models::RegisteredModels,
     retry::Backoff,
     runs::Runs,
+    server::ServerInfo,
     version::ServerVersion,
     webhooks::Webhooks,
     workspaces::Workspaces,
@@ -60,6 +66,39 @@ pub(crate) struct Inner {
     pub(crate) default_experiment: DefaultExperiment,
     /// Where runs keep their artifacts; it never changes.
     pub(crate) artifact_uris: Mutex<HashMap<RunId, String>>,
+    /// What the server offers, known once it was asked for.
+    pub(crate) server_info: OnceCell<ServerInfo>,
+    /// For the stores behind servers.
+    pub(crate) store_http: Arc<StoreHttp>,
+}
+
+/// The HTTP client for the stores behind servers: it knows no credentials and no middleware. Made when it is first needed,
+/// since reading certificates takes its time.
+#[derive(Default)]
+pub(crate) struct StoreHttp {
+    made: OnceLock<reqwest::Client>,
+    #[cfg(feature = "rustls")]
+    root_certificates: Vec<Vec<u8>>,
+}
+
+impl StoreHttp {
+    pub(crate) fn client(&self) -> Result<&reqwest::Client> {
+        if let Some(client) = self.made.get() {
+            return Ok(client);
+        }
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("mlflow-client-rust/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE)
+            .referer(false)
+            .redirect(reqwest::redirect::Policy::none());
+        #[cfg(feature = "rustls")]
+        let builder = tls(builder, &self.root_certificates, None, false)?;
+        let client = builder
+            .build()
+            .map_err(|error| Error::invalid("store_http", format!("usable with these settings: {error}")))?;
+        Ok(self.made.get_or_init(|| client))
+    }
 }
 
 impl Client {
@@ -75,6 +114,7 @@ impl Client {
         Ok(ClientBuilder {
             base: parse_base("tracking_uri", tracking_uri.as_ref())?,
             http: None,
+            store_http: None,
             timeout: DEFAULT_TIMEOUT,
             max_retries: DEFAULT_MAX_RETRIES,
             backoff: Backoff::default(),
@@ -213,6 +253,7 @@ enum Credentials {
 pub struct ClientBuilder {
     base: Url,
     http: Option<ClientWithMiddleware>,
+    store_http: Option<reqwest::Client>,
     timeout: Duration,
     max_retries: u32,
     backoff: Backoff,
@@ -246,6 +287,14 @@ impl ClientBuilder {
     /// and not follow redirects, so that a redirect to a login is told as such.
     pub fn http(mut self, http: impl Into<ClientWithMiddleware>) -> Self {
         self.http = Some(http.into());
+        self
+    }
+
+    /// The HTTP client for the stores behind the server, to which it sends large files by addresses of its own making. Let
+    /// it know no credentials: the addresses hold all that is needed. By default it trusts the same certificates as the
+    /// client itself, checks them always, and never shows a client certificate.
+    pub fn store_http(mut self, http: reqwest::Client) -> Self {
+        self.store_http = Some(http);
         self
     }
 
@@ -385,6 +434,11 @@ impl ClientBuilder {
             Some(http) => (http, None),
             None => (own.connect()?, Some(own)),
         };
+        let store_http = Arc::new(StoreHttp {
+            made: self.store_http.map(OnceLock::from).unwrap_or_default(),
+            #[cfg(feature = "rustls")]
+            root_certificates: self.root_certificates,
+        });
         let client = |base: Url, registry: Option<Client>| Client {
             inner: Arc::new(Inner {
                 base,
@@ -400,6 +454,8 @@ impl ClientBuilder {
                 registry,
                 default_experiment: self.default_experiment.clone(),
                 artifact_uris: Mutex::default(),
+                server_info: OnceCell::new(),
+                store_http: store_http.clone(),
             }),
         };
         let registry = self.registry.filter(|registry| *registry != self.base);

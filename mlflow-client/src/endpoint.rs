@@ -1,7 +1,7 @@
 //! One call as data: what is sent, built without any input or output.
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use url::Url;
 
@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) body: Option<(&'static str, Bytes)>,
+    /// Beside those of every call.
+    pub(crate) headers: HeaderMap,
     pub(crate) accept: Accept,
     /// Whether it changes anything, and whether sending it twice does more than sending it once.
     pub(crate) effect: Effect,
@@ -56,6 +58,7 @@ impl Call {
             method,
             url,
             body: None,
+            headers: HeaderMap::new(),
             accept: Accept::Json,
         })
     }
@@ -94,6 +97,11 @@ impl Call {
 
     pub(crate) fn bytes(mut self, body: Bytes) -> Self {
         self.body = Some(("application/octet-stream", body));
+        self
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
         self
     }
 

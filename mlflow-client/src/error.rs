@@ -1,6 +1,12 @@
 //! What can go wrong, sorted by what the caller can do about it.
 
-use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
+use std::{
+    borrow::Cow,
+    error::Error as StdError,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::{Method, StatusCode};
 
@@ -61,6 +67,30 @@ pub enum Error {
     Middleware(Box<ErrorContext>),
     /// The HTTP client could not be set up.
     Setup(Box<ErrorContext>),
+    /// A file or folder on this machine could not be read or written, or may not be sent.
+    File(Box<FileError>),
+}
+
+/// A file or folder on this machine that could not be read or written.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FileError {
+    /// Name of the operation, e.g. `artifacts.download_file`.
+    pub operation: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the operating system says.
+    pub error: std::io::Error,
+}
+
+impl FileError {
+    pub(crate) fn new(operation: &'static str, path: &Path, error: std::io::Error) -> Error {
+        Error::File(Box::new(Self {
+            operation,
+            path: path.to_owned(),
+            error,
+        }))
+    }
 }
 
 /// A value that was refused before anything was sent.
@@ -195,10 +225,11 @@ impl Error {
         }))
     }
 
-    /// What happened on the wire; `None` if nothing was sent because a value was refused or the server is too old.
+    /// What happened on the wire; `None` if nothing was sent because a value was refused or the server is too old, and of local
+    /// files.
     pub fn context(&self) -> Option<&ErrorContext> {
         match self {
-            Self::InvalidRequest(_) | Self::ServerTooOld(_) => None,
+            Self::InvalidRequest(_) | Self::ServerTooOld(_) | Self::File(_) => None,
             Self::NotFound(context)
             | Self::AlreadyExists(context)
             | Self::InvalidArgument(context)
@@ -222,7 +253,7 @@ impl Error {
 
     pub(crate) fn context_mut(&mut self) -> Option<&mut ErrorContext> {
         match self {
-            Self::InvalidRequest(_) | Self::ServerTooOld(_) => None,
+            Self::InvalidRequest(_) | Self::ServerTooOld(_) | Self::File(_) => None,
             Self::NotFound(context)
             | Self::AlreadyExists(context)
             | Self::InvalidArgument(context)
@@ -258,6 +289,7 @@ impl Error {
     pub fn operation(&self) -> Option<&'static str> {
         match self {
             Self::ServerTooOld(too_old) => Some(too_old.operation),
+            Self::File(file) => Some(file.operation),
             _ => Some(self.context()?.operation),
         }
     }
@@ -324,6 +356,7 @@ impl Error {
             Self::UnexpectedResponse(_) => "unexpected answer",
             Self::Middleware(_) => "HTTP middleware failed",
             Self::Setup(_) => "HTTP client not usable",
+            Self::File(_) => "local file",
         }
     }
 }
@@ -339,6 +372,9 @@ impl fmt::Display for Error {
                 f,
                 "{operation}: the server is too old: it is MLflow {has}, and {needs} is needed"
             );
+        }
+        if let Self::File(file) = self {
+            return write!(f, "{}: {}: {}", file.operation, file.path.display(), file.error);
         }
         let Some(context) = self.context() else {
             return f.write_str(self.kind());
@@ -363,7 +399,10 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.context()?.source()
+        match self {
+            Self::File(file) => Some(&file.error),
+            _ => self.context()?.source(),
+        }
     }
 }
 

@@ -136,6 +136,7 @@ impl Inner {
             Accept::Artifact | Accept::Nothing => "*/*",
         };
         let headers = request.headers_mut();
+        headers.clone_from(&call.headers);
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
@@ -360,7 +361,7 @@ fn classify(code: Option<&str>, status: StatusCode, message: &str) -> fn(Box<Err
     }
 }
 
-fn by_status(status: StatusCode) -> fn(Box<ErrorContext>) -> Error {
+pub(crate) fn by_status(status: StatusCode) -> fn(Box<ErrorContext>) -> Error {
     match status.as_u16() {
         400 | 413 | 414 | 422 => Error::InvalidArgument,
         401 | 407 => Error::Unauthenticated,
@@ -415,7 +416,7 @@ fn page_title(body: &[u8]) -> String {
     title.map(|(title, _)| one_line(title).into_owned()).unwrap_or_default()
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

@@ -34,9 +34,12 @@ mod webhooks;
 mod wire;
 mod workspaces;
 
-pub use artifacts::{Artifacts, FileInfo};
+pub use artifacts::{
+    ArtifactRepository, Artifacts, Digest, DigestAlgorithm, DirectTransfer, FileInfo, TransferOptions, TransferProgress,
+    TransferredFile,
+};
 pub use client::{Client, ClientBuilder};
-pub use error::{Error, ErrorContext, InvalidRequest, Result, TooOld};
+pub use error::{Error, ErrorContext, FileError, InvalidRequest, Result, TooOld};
 pub use experiments::{CreateExperiment, DatasetSummary, Experiment, Experiments, LifecycleStage, SearchExperiments};
 pub use filter::{
     ExperimentKey, Filter, IdKey, ListKey, LoggedModelKey, ModelVersionKey, NullableKey, Number, NumberKey, OrderBy,
@@ -72,4 +75,7 @@ pub use version::ServerVersion;
 pub use webhooks::{
     Webhook, WebhookAction, WebhookEntity, WebhookEvent, WebhookSettings, WebhookStatus, WebhookTestResult, Webhooks,
 };
+/// The stores that [`Artifacts::store`] takes.
+#[cfg(feature = "object-store")]
+pub use ::object_store;
 pub use workspaces::{Workspace, WorkspaceDeletion, WorkspaceSettings, Workspaces};
