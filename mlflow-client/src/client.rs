@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, OnceCell, Semaphore};
 use url::Url;
 
 use crate::{
+    active_run::Endings,
     artifacts::Artifacts,
     config::DefaultExperiment,
     endpoint::Call,
@@ -70,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) server_info: OnceCell<ServerInfo>,
     /// For the stores behind servers.
     pub(crate) store_http: Arc<StoreHttp>,
+    /// Runs that ended by being dropped.
+    pub(crate) endings: Endings,
 }
 
 /// The HTTP client for the stores behind servers: it knows no credentials and no middleware. Made when it is first needed,
@@ -187,28 +190,31 @@ impl Client {
         self.inner.registry.as_ref().unwrap_or(self)
     }
 
-    /// A client for use in another runtime: with connections of its own, unless the HTTP client was given, and without
-    /// repetitions.
-    pub(crate) fn separate(&self) -> Result<Self> {
+    /// A client for use in another runtime: with connections of its own, unless the HTTP client was given.
+    pub(crate) fn separate(&self, max_retries: u32) -> Result<Self> {
         let http = match &self.inner.transport {
             Some(transport) => transport.connect()?,
             None => self.inner.http.clone(),
         };
+        let inner = &*self.inner;
         Ok(Self {
             inner: Arc::new(Inner {
-                base: self.inner.base.clone(),
+                base: inner.base.clone(),
                 http,
-                transport: self.inner.transport.clone(),
-                timeout: self.inner.timeout,
-                max_retries: 0,
-                authorization: self.inner.authorization.clone(),
-                backoff: self.inner.backoff,
-                workspace: self.inner.workspace.clone(),
-                in_flight: Arc::clone(&self.inner.in_flight),
-                server_version: OnceCell::new(),
-                registry: self.inner.registry.clone(),
-                default_experiment: self.inner.default_experiment.clone(),
+                transport: inner.transport.clone(),
+                timeout: inner.timeout,
+                max_retries,
+                authorization: inner.authorization.clone(),
+                backoff: inner.backoff,
+                workspace: inner.workspace.clone(),
+                in_flight: Arc::clone(&inner.in_flight),
+                server_version: inner.server_version.clone(),
+                registry: None,
+                default_experiment: inner.default_experiment.clone(),
                 artifact_uris: Mutex::default(),
+                server_info: OnceCell::new(),
+                store_http: Arc::clone(&inner.store_http),
+                endings: Endings::default(),
             }),
         })
     }
@@ -424,7 +430,7 @@ impl ClientBuilder {
         };
         let own = Transport {
             #[cfg(feature = "rustls")]
-            root_certificates: self.root_certificates,
+            root_certificates: self.root_certificates.clone(),
             #[cfg(feature = "rustls")]
             client_certificate: self.client_certificate,
             #[cfg(feature = "rustls")]
@@ -456,6 +462,7 @@ impl ClientBuilder {
                 artifact_uris: Mutex::default(),
                 server_info: OnceCell::new(),
                 store_http: store_http.clone(),
+                endings: Endings::default(),
             }),
         };
         let registry = self.registry.filter(|registry| *registry != self.base);

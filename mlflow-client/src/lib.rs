@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod active_run;
 mod artifacts;
 mod client;
 mod config;
@@ -34,6 +35,9 @@ mod webhooks;
 mod wire;
 mod workspaces;
 
+#[cfg(feature = "system-metrics")]
+pub use active_run::SystemMetrics;
+pub use active_run::{ActiveRun, StartRun};
 pub use artifacts::{
     ArtifactRepository, Artifacts, Digest, DigestAlgorithm, DirectTransfer, FileInfo, TransferOptions, TransferProgress,
     TransferredFile,

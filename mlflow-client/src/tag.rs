@@ -49,6 +49,8 @@ pub mod tags {
     pub const GIT_BRANCH: &str = "mlflow.source.git.branch";
     /// Repository of the code.
     pub const GIT_REPOSITORY_URL: &str = "mlflow.source.git.repoURL";
+    /// `true` or `false`: whether the code had changes that were not committed.
+    pub const GIT_DIRTY: &str = "mlflow.source.git.dirty";
     /// Entry point of the `MLproject` file.
     pub const PROJECT_ENTRY_POINT: &str = "mlflow.project.entryPoint";
     /// Image in which the run took place.

@@ -214,7 +214,9 @@ impl Artifacts {
             Which::Latest => versions.newest(name).await?.map(|version| version.version),
             Which::Alias(alias) => models.get_by_alias(name, alias).await?.map(|version| version.version),
             Which::Stage(stage) => {
-                let stages = [Stage::from(stage)];
+                // The server takes any case and answers in its own.
+                let known = Stage::KNOWN.iter().find(|known| known.as_str().eq_ignore_ascii_case(stage));
+                let stages = [known.cloned().unwrap_or_else(|| Stage::from(stage))];
                 let found = models.latest_versions(name, &stages).await?;
                 found.iter().map(|version| version.version).max()
             }

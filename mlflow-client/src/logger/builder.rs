@@ -188,7 +188,7 @@ impl RunLoggerBuilder {
             queue: Arc::clone(&queue),
             progress: Arc::clone(&progress),
             delivery: Delivery {
-                client: self.client.separate()?,
+                client: self.client.separate(0)?,
                 run_id: self.run_id.clone(),
                 keys: Arc::clone(&keys),
                 progress: Arc::clone(&progress),

@@ -58,6 +58,10 @@ impl Runs {
         Self { client }
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Makes a run, in status `RUNNING`.
     ///
     /// Not idempotent: after an error such as [`Error::Interrupted`] the run may exist. To be able to find it, give it a

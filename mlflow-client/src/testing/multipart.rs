@@ -59,9 +59,16 @@ fn etag(content: &[u8]) -> String {
     format!("\"{sum:016x}\"")
 }
 
+/// The file that the routes are about: they name its folder, and the body its name, of which only the last part counts.
+fn file(folder: &str, request: &Json) -> Handled<String> {
+    let folder = safe(folder)?;
+    let name = request.text("path").rsplit('/').next().unwrap_or_default().to_owned();
+    Ok(if folder.is_empty() { name } else { format!("{folder}/{name}") })
+}
+
 /// Begins an upload; `base` is this server's own address.
 pub(super) fn create(state: &mut State, base: &str, path: &str, request: &Json) -> Handled<Answer> {
-    let path = safe(path)?;
+    let path = file(path, request)?;
     let count = request.int("num_parts").unwrap_or(0);
     let uploads = uploads(state, "Multipart upload")?;
     if !(1..=10_000).contains(&count) {
@@ -83,7 +90,7 @@ pub(super) fn create(state: &mut State, base: &str, path: &str, request: &Json) 
 }
 
 pub(super) fn complete(state: &mut State, path: &str, request: &Json) -> Handled<Answer> {
-    let path = safe(path)?;
+    let path = file(path, request)?;
     let id = request.text("upload_id").to_owned();
     let uploads = uploads(state, "Multipart upload")?;
     let failed = |code: &str| {

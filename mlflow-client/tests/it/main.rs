@@ -20,6 +20,8 @@ mod logger;
 #[cfg(feature = "testing")]
 mod outage;
 #[cfg(feature = "testing")]
+mod transfers;
+#[cfg(feature = "testing")]
 mod transport;
 #[cfg(feature = "testing")]
 mod wire;

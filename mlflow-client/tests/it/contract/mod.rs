@@ -1,6 +1,7 @@
 //! What the client does on any server: each case is played on the fake, as either version, and on real servers where there
 //! are some.
 
+mod active_runs;
 mod artifacts;
 mod experiments;
 mod logged_models;
@@ -94,7 +95,9 @@ cases! {
     experiments: experiments_are_made_once, experiments_are_found_tagged_and_renamed, datasets_of_experiments_are_listed,
         without_a_name_the_default_experiment_is_used;
     search: runs_are_found_by_what_they_hold, filters_mean_what_they_say, what_cannot_be_written_is_not_sent;
-    artifacts: files_go_up_and_come_down;
+    artifacts: files_go_up_and_come_down, folders_go_up_and_come_down, files_are_moved_whole,
+        addresses_lead_to_artifacts;
+    active_runs: runs_end_as_their_values_do, a_dropped_run_is_ended, runs_are_nested_and_taken_up;
     registry: versions_count_up_and_aliases_move, stages_and_tags_of_versions, models_and_versions_are_found,
         prompts_are_kept_apart, logged_models_become_versions;
     logged_models: a_logged_model_from_beginning_to_end, logged_models_are_found;

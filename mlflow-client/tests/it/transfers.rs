@@ -1,0 +1,407 @@
+//! Transfers that go past the server, that break, and that somebody tampers with.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::TryStreamExt;
+use mlflow_client::{
+    ArtifactRepository, Client, CreateRun, DirectTransfer, Error, TransferOptions,
+    testing::{Fault, MlflowServer, RunningMlflowServer},
+};
+use serde_json::json;
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
+
+const MIB: usize = 1 << 20;
+
+fn client(url: impl AsRef<str>) -> Client {
+    Client::builder(url)
+        .unwrap()
+        .bearer_token("s3cret-token")
+        .backoff(Duration::from_millis(1), Duration::from_millis(5))
+        .build()
+        .unwrap()
+}
+
+async fn repository(running: &RunningMlflowServer) -> ArtifactRepository {
+    let client = client(running.url());
+    let run = client.runs().create(CreateRun::new("0")).await.unwrap();
+    client.artifacts().of_run(run.id()).await.unwrap()
+}
+
+fn parts() -> TransferOptions {
+    let least = 5 * MIB as u64;
+    TransferOptions::new().multipart_minimum(MIB as u64).upload_chunk(least).download_chunk(least)
+}
+
+fn large(folder: &Path) -> (std::path::PathBuf, Vec<u8>) {
+    let content: Vec<u8> = (0..11 * MIB / 4).flat_map(|n| u32::try_from(n).unwrap().to_le_bytes()).collect();
+    let path = folder.join("large");
+    std::fs::write(&path, &content).unwrap();
+    (path, content)
+}
+
+fn count(mlflow: &MlflowServer, method: &str, part: &str) -> usize {
+    let requests = mlflow.requests();
+    requests.iter().filter(|request| request.method == method && request.path.contains(part)).count()
+}
+
+#[tokio::test]
+async fn large_files_go_past_the_server_in_parts() {
+    let mlflow = MlflowServer::builder().multipart(true).build();
+    let running = mlflow.start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, content) = large(folder.path());
+    let told = Arc::new(Mutex::new(0));
+    let into = Arc::clone(&told);
+    let options = parts().verify_parts(true).on_progress(move |at| *into.lock().unwrap() = at.bytes);
+    let repository = repository(&running).await.with(options);
+    // A part that fails is sent again, alone.
+    mlflow.fault(Fault::status(503).method("PUT").path("/object-store/"));
+    repository.upload_file("model/large", &path).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), content.len() as u64);
+    assert_eq!(count(&mlflow, "PUT", "/object-store/"), 4);
+    assert_eq!(count(&mlflow, "PUT", "/mlflow-artifacts/"), 0);
+    let target = folder.path().join("down");
+    mlflow.fault(Fault::truncated().method("GET").path("/object-store/"));
+    let got = repository.download_file("model/large", &target).await.unwrap();
+    assert!(std::fs::read(&target).unwrap() == content);
+    assert_eq!(got.bytes, content.len() as u64);
+    assert_eq!(count(&mlflow, "GET", "/object-store/"), 4);
+    assert_eq!(count(&mlflow, "GET", "/mlflow-artifacts/artifacts/"), 0);
+    // Small ones do not.
+    repository.upload("small", "s").await.unwrap();
+    let never = parts().multipart_upload(DirectTransfer::Never).presigned_download(DirectTransfer::Never);
+    let repository = repository.with(never);
+    repository.upload_file("model/large", &path).await.unwrap();
+    repository.download_file("model/large", &target).await.unwrap();
+    assert_eq!(count(&mlflow, "PUT", "/object-store/"), 4);
+}
+
+#[tokio::test]
+async fn an_upload_in_parts_that_fails_is_aborted() {
+    let mlflow = MlflowServer::builder().multipart(true).build();
+    let running = mlflow.start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = large(folder.path());
+    let repository = repository(&running).await.with(parts());
+    mlflow.fault(Fault::status(403).method("PUT").path("/object-store/").times(3));
+    let failed = repository.upload_file("large", &path).await;
+    assert!(matches!(failed, Err(Error::PermissionDenied(_))), "{failed:?}");
+    assert_eq!(count(&mlflow, "POST", "/mpu/abort/"), 1);
+    mlflow.clear_faults();
+    mlflow.fault(Fault::delay(Duration::from_secs(60)).method("PUT").path("/object-store/").times(3));
+    let dropped = repository.upload_file("large", &path);
+    assert!(tokio::time::timeout(Duration::from_millis(300), dropped).await.is_err());
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while count(&mlflow, "POST", "/mpu/abort/") < 2 {
+        assert!(std::time::Instant::now() < until, "the upload was not aborted");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(repository.list("").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_server_does_not_offer_goes_through_it() {
+    let mlflow = MlflowServer::builder().build();
+    let running = mlflow.start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, content) = large(folder.path());
+    let always = parts().multipart_upload(DirectTransfer::Always).presigned_download(DirectTransfer::Always);
+    let repository = repository(&running).await.with(always);
+    repository.upload_file("large", &path).await.unwrap();
+    repository.download_file("large", folder.path().join("down")).await.unwrap();
+    assert!(std::fs::read(folder.path().join("down")).unwrap() == content);
+    assert_eq!(count(&mlflow, "POST", "/mpu/create/"), 1);
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_goes_on() {
+    for version in [MlflowServer::MLFLOW_3, MlflowServer::MLFLOW_2] {
+        let mlflow = MlflowServer::builder().version(version).build();
+        let running = mlflow.start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, content) = large(folder.path());
+        let repository = repository(&running).await;
+        repository.upload_file("large", &path).await.unwrap();
+        mlflow.fault(Fault::truncated().method("GET").path("large").times(2));
+        let down: Vec<_> = repository.download("large").await.unwrap().try_collect().await.unwrap();
+        assert!(down.concat() == content, "{version}");
+        mlflow.fault(Fault::reset().method("GET").path("large"));
+        mlflow.fault(Fault::truncated().method("GET").path("large"));
+        let target = folder.path().join("down");
+        repository.download_file("large", &target).await.unwrap();
+        assert!(std::fs::read(&target).unwrap() == content, "{version}");
+        mlflow.fault(Fault::truncated().method("PUT").path("large"));
+        repository.upload_file("large", &path).await.unwrap();
+    }
+}
+
+/// Answers as `answer` says, and remembers what came.
+struct Scripted<F> {
+    answer: F,
+    seen: Arc<Mutex<Vec<Request>>>,
+}
+
+impl<F: Fn(&Request) -> ResponseTemplate + Send + Sync> Respond for Scripted<F> {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        self.seen.lock().unwrap().push(request.clone());
+        (self.answer)(request)
+    }
+}
+
+async fn scripted(
+    answer: impl Fn(&Request) -> ResponseTemplate + Send + Sync + 'static,
+) -> (MockServer, Arc<Mutex<Vec<Request>>>) {
+    let server = MockServer::start().await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let respond = Scripted {
+        answer,
+        seen: Arc::clone(&seen),
+    };
+    Mock::given(any()).respond_with(respond).mount(&server).await;
+    (server, seen)
+}
+
+/// A server whose only run keeps its artifacts at `mlflow-artifacts:/1/r/artifacts`.
+fn with_run(request: &Request) -> Option<ResponseTemplate> {
+    let run = json!({"run": {"info": {
+        "run_id": "r", "experiment_id": "1", "status": "RUNNING", "artifact_uri": "mlflow-artifacts:/1/r/artifacts",
+    }, "data": {}}});
+    let body = match request.url.path() {
+        "/api/2.0/mlflow/runs/get" => run,
+        "/api/3.0/mlflow/server-info" => json!({"multipart_uploads_enabled": true, "multipart_downloads_enabled": true}),
+        _ => return None,
+    };
+    Some(ResponseTemplate::new(200).set_body_json(body))
+}
+
+async fn of_run(server: &MockServer) -> ArtifactRepository {
+    client(server.uri()).artifacts().of_run(&"r".into()).await.unwrap()
+}
+
+#[tokio::test]
+async fn names_that_lead_out_of_the_folder_are_refused() {
+    for name in ["../evil", "..", "/etc/passwd", "a/../../evil", "a\\..\\evil", "a\0b", "", "."] {
+        let (server, _) = scripted(move |request| {
+            let list = json!({"files": [{"path": "good", "file_size": 1}, {"path": name, "file_size": 1}]});
+            let file = || ResponseTemplate::new(200).set_body_raw("x", "application/octet-stream");
+            with_run(request).unwrap_or_else(|| match request.url.path() {
+                "/api/2.0/mlflow-artifacts/artifacts" => ResponseTemplate::new(200).set_body_json(list),
+                path if path.contains("presigned") => ResponseTemplate::new(501),
+                _ => file(),
+            })
+        })
+        .await;
+        let outer = tempfile::tempdir().unwrap();
+        let target = outer.path().join("target");
+        let result = of_run(&server).await.download_folder("", &target).await;
+        assert!(matches!(result, Err(Error::UnexpectedResponse(_))), "{name:?}: {result:?}");
+        assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 0, "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn folders_that_contain_themselves_come_to_an_end() {
+    let (server, seen) = scripted(|request| {
+        let list = json!({"files": [{"path": "d", "is_dir": true}]});
+        with_run(request).unwrap_or_else(|| ResponseTemplate::new(200).set_body_json(list))
+    })
+    .await;
+    let all: Result<Vec<_>, _> = of_run(&server).await.list_all("").try_collect().await;
+    assert!(matches!(all, Err(Error::UnexpectedResponse(_))), "{all:?}");
+    assert!(seen.lock().unwrap().len() < 200);
+}
+
+#[tokio::test]
+async fn credentials_stay_with_the_server() {
+    let (store, at_store) = scripted(|request| {
+        if request.method.as_str() == "PUT" {
+            return ResponseTemplate::new(200).insert_header("etag", "\"e\"");
+        }
+        ResponseTemplate::new(206)
+            .insert_header("content-range", "bytes 0-0/1")
+            .set_body_raw("x", "application/octet-stream")
+    })
+    .await;
+    let address = format!("{}/bucket/key?X-Amz-Signature=s1gnature", store.uri());
+    let (server, at_server) = scripted(move |request| {
+        with_run(request).unwrap_or_else(|| {
+            let path = request.url.path();
+            let headers = json!({"x-ms-blob-type": "BlockBlob", "host": "evil", "content-length": "7"});
+            let body = if path.contains("/mpu/create/") {
+                let credentials: Vec<_> = (1..=3)
+                    .map(|number| json!({"url": address, "part_number": number, "headers": headers}))
+                    .collect();
+                json!({"upload_id": "u", "credentials": credentials})
+            } else if path.contains("/presigned/") {
+                json!({"url": address, "headers": headers, "file_size": 1})
+            } else {
+                json!({})
+            };
+            ResponseTemplate::new(200).set_body_json(body)
+        })
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, content) = large(folder.path());
+    let repository = of_run(&server).await.with(parts());
+    repository.upload_file("model/large", &path).await.unwrap();
+    repository.download_file("model/large", folder.path().join("down")).await.unwrap();
+    let at_store = at_store.lock().unwrap();
+    assert_eq!(at_store.len(), 4);
+    for request in at_store.iter() {
+        assert!(!request.headers.contains_key("authorization"), "{request:?}");
+        assert_eq!(request.headers["x-ms-blob-type"], "BlockBlob");
+        assert_ne!(request.headers["host"], "evil");
+        if request.method.as_str() == "PUT" {
+            assert_eq!(request.headers["content-length"], request.body.len().to_string().as_str());
+            assert!(!request.headers.contains_key("transfer-encoding"));
+        }
+    }
+    let sent: usize = at_store.iter().map(|request| request.body.len()).sum();
+    assert_eq!(sent, content.len());
+    let at_server = at_server.lock().unwrap();
+    assert!(at_server.iter().all(|request| request.headers.contains_key("authorization")));
+    let complete = at_server.iter().find(|request| request.url.path().contains("/mpu/complete/")).unwrap();
+    assert_eq!(complete.url.path(), "/api/2.0/mlflow-artifacts/mpu/complete/1/r/artifacts/model");
+    let body: serde_json::Value = complete.body_json().unwrap();
+    assert_eq!((&body["path"], &body["upload_id"]), (&json!("large"), &json!("u")));
+    assert_eq!(body["parts"][2]["part_number"], 3);
+    assert_eq!(body["parts"][0]["etag"], "\"e\"");
+}
+
+#[tokio::test]
+async fn a_store_out_of_reach_is_gone_round() {
+    let (server, seen) = scripted(|request| {
+        with_run(request).unwrap_or_else(|| {
+            // Nothing listens there.
+            let address = "http://127.0.0.1:1/bucket?X-Amz-Signature=s1gnature";
+            let path = request.url.path();
+            if path.contains("/mpu/create/") {
+                let credentials: Vec<_> =
+                    (1..=3).map(|number| json!({"url": address, "part_number": number})).collect();
+                return ResponseTemplate::new(200).set_body_json(json!({"upload_id": "u", "credentials": credentials}));
+            }
+            if path.contains("/presigned/") {
+                return ResponseTemplate::new(200).set_body_json(json!({"url": address, "file_size": 1}));
+            }
+            if request.method.as_str() == "GET" {
+                return ResponseTemplate::new(200).set_body_raw("x", "application/octet-stream");
+            }
+            ResponseTemplate::new(200).set_body_json(json!({}))
+        })
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, content) = large(folder.path());
+    let repository = of_run(&server).await.with(parts());
+    repository.upload_file("large", &path).await.unwrap();
+    repository.download_file("large", folder.path().join("down")).await.unwrap();
+    assert_eq!(std::fs::read(folder.path().join("down")).unwrap(), b"x");
+    let seen = seen.lock().unwrap();
+    let path = |request: &&Request| request.url.path().to_owned();
+    assert!(seen.iter().any(|request| path(&request).contains("/mpu/abort/")));
+    let put = seen.iter().find(|request| request.method.as_str() == "PUT").unwrap();
+    assert_eq!(put.body.len(), content.len());
+}
+
+#[tokio::test]
+async fn addresses_of_stores_stay_out_of_errors() {
+    let (store, _) = scripted(|_| {
+        ResponseTemplate::new(403).set_body_string("<Error><Code>AccessDenied</Code><Message>s1gnature</Message></Error>")
+    })
+    .await;
+    let address = format!("{}/bucket/key?X-Amz-Signature=s1gnature", store.uri());
+    let (server, _) = scripted(move |request| {
+        let answer = json!({"url": address, "file_size": 1});
+        with_run(request).unwrap_or_else(|| ResponseTemplate::new(200).set_body_json(answer))
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let error = of_run(&server).await.download_file("f", folder.path().join("f")).await.unwrap_err();
+    let text = format!("{error} {error:?}");
+    assert!(matches!(error, Error::PermissionDenied(_)), "{text}");
+    assert!(text.contains("AccessDenied") && !text.contains("s1gnature"), "{text}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_read_from_the_beginning() {
+    let tries = Arc::new(Mutex::new(0_u8));
+    let (server, _) = scripted(move |request| {
+        with_run(request).unwrap_or_else(|| {
+            if request.url.path().contains("/presigned/") {
+                return ResponseTemplate::new(501);
+            }
+            let mut tries = tries.lock().unwrap();
+            *tries += 1;
+            // Ends early, and has become another file by the time it is asked for again.
+            let (etag, body) = if *tries == 1 { ("\"a\"", "aaaa") } else { ("\"b\"", "bbbbbbbb") };
+            let size = if *tries == 1 { "9" } else { "8" };
+            ResponseTemplate::new(200)
+                .insert_header("etag", etag)
+                .insert_header("content-length", size)
+                .set_body_raw(body, "application/octet-stream")
+        })
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("f");
+    of_run(&server).await.download_file("f", &target).await.unwrap();
+    assert_eq!(std::fs::read(target).unwrap(), b"bbbbbbbb");
+}
+
+#[cfg(feature = "object-store")]
+#[tokio::test]
+async fn stores_of_their_own_are_reached_the_same_way() {
+    use mlflow_client::object_store::{ObjectStore, memory::InMemory};
+    let (server, _) = scripted(|request| {
+        let local = request.url.query().is_some_and(|query| query.contains("run_id=local"));
+        let uri = if local { "/mnt/mlruns/0/local/artifacts" } else { "s3://bucket/0/r/artifacts" };
+        ResponseTemplate::new(200).set_body_json(json!({"run": {"info": {
+            "run_id": "r", "experiment_id": "1", "status": "RUNNING", "artifact_uri": uri,
+        }, "data": {}}}))
+    })
+    .await;
+    let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let artifacts = client(server.uri()).artifacts().store("s3://bucket", Arc::clone(&memory));
+    let refused = artifacts.of_run(&"local".into()).await;
+    assert!(matches!(refused, Err(Error::InvalidRequest(_))), "{refused:?}");
+    let repository = artifacts.of_run(&"r".into()).await.unwrap().with(parts());
+    let folder = tempfile::tempdir().unwrap();
+    let (path, content) = large(folder.path());
+    repository.upload_file("model/large", &path).await.unwrap();
+    repository.upload("model/small", "s").await.unwrap();
+    repository.upload("model/empty", "").await.unwrap();
+    let stream = futures_util::stream::iter([Ok::<_, std::io::Error>("ab".into()), Ok("c".into())]);
+    repository.upload_stream("model/d/stream", stream).await.unwrap();
+    assert_eq!(repository.read("model/d/stream").await.unwrap(), "abc");
+    let listed = repository.list("model").await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|file| (file.path.as_str(), file.is_dir, file.size())).collect();
+    assert_eq!(
+        listed,
+        [
+            ("model/d", true, None),
+            ("model/empty", false, Some(0)),
+            ("model/large", false, Some(content.len() as u64)),
+            ("model/small", false, Some(1)),
+        ]
+    );
+    let down = folder.path().join("down");
+    repository.download_folder("model", &down).await.unwrap();
+    assert!(std::fs::read(down.join("large")).unwrap() == content);
+    assert!(repository.read("model/missing").await.unwrap_err().is_not_found());
+    assert!(matches!(repository.upload("../x", "x").await, Err(Error::InvalidRequest(_))));
+    repository.delete("model/small").await.unwrap();
+    repository.delete("model/d").await.unwrap();
+    repository.delete("model/missing").await.unwrap();
+    let left: Vec<_> = repository.list_all("").try_collect().await.unwrap();
+    assert_eq!(left.iter().filter(|file| !file.is_dir).count(), 2, "{left:?}");
+    // A source that breaks leaves nothing.
+    let broken = futures_util::stream::iter([Ok("ab".into()), Err(std::io::Error::other("broken"))]);
+    assert!(repository.upload_stream("model/broken", broken).await.is_err());
+    assert!(repository.read("model/broken").await.unwrap_err().is_not_found());
+}
