@@ -35,12 +35,15 @@ mod webhooks;
 mod wire;
 mod workspaces;
 
+/// The stores that [`Artifacts::store`] takes.
+#[cfg(feature = "object-store")]
+pub use ::object_store;
 #[cfg(feature = "system-metrics")]
 pub use active_run::SystemMetrics;
 pub use active_run::{ActiveRun, StartRun};
 pub use artifacts::{
-    ArtifactRepository, Artifacts, Digest, DigestAlgorithm, DirectTransfer, FileInfo, TransferOptions, TransferProgress,
-    TransferredFile,
+    ArtifactRepository, Artifacts, Digest, DigestAlgorithm, DirectTransfer, FileInfo, TransferOptions,
+    TransferProgress, TransferredFile,
 };
 pub use client::{Client, ClientBuilder};
 pub use error::{Error, ErrorContext, FileError, InvalidRequest, Result, TooOld};
@@ -79,7 +82,4 @@ pub use version::ServerVersion;
 pub use webhooks::{
     Webhook, WebhookAction, WebhookEntity, WebhookEvent, WebhookSettings, WebhookStatus, WebhookTestResult, Webhooks,
 };
-/// The stores that [`Artifacts::store`] takes.
-#[cfg(feature = "object-store")]
-pub use ::object_store;
 pub use workspaces::{Workspace, WorkspaceDeletion, WorkspaceSettings, Workspaces};

@@ -57,7 +57,10 @@ mod tests {
     #[test]
     fn the_user_is_found() {
         assert_eq!(user(&environment(&[("USER", "me"), ("LOGNAME", "")])), "me");
-        assert_eq!(user(&environment(&[("USER", "me"), ("MLFLOW_TRACKING_USERNAME", "you")])), "you");
+        assert_eq!(
+            user(&environment(&[("USER", "me"), ("MLFLOW_TRACKING_USERNAME", "you")])),
+            "you"
+        );
         assert_eq!(user(&environment(&[])), "unknown");
         let source = source(&environment(&[]), Some("target/train".into()));
         assert_eq!(source[1], Tag::new("mlflow.source.name", "target/train"));
@@ -67,8 +70,14 @@ mod tests {
     fn tags_of_the_surroundings_are_read() {
         let read = environment(&[("MLFLOW_RUN_CONTEXT", r#"{"team": "fraud", "n": 3}"#)]);
         let tags = from_variable(&read).unwrap();
-        assert!(tags.contains(&Tag::new("team", "fraud")) && tags.contains(&Tag::new("n", "3")), "{tags:?}");
-        for bad in [environment(&[("MLFLOW_RUN_CONTEXT", "[1]")]), environment(&[("MLFLOW_RUN_CONTEXT", "{")])] {
+        assert!(
+            tags.contains(&Tag::new("team", "fraud")) && tags.contains(&Tag::new("n", "3")),
+            "{tags:?}"
+        );
+        for bad in [
+            environment(&[("MLFLOW_RUN_CONTEXT", "[1]")]),
+            environment(&[("MLFLOW_RUN_CONTEXT", "{")]),
+        ] {
             let error = from_variable(&bad).unwrap_err().to_string();
             assert!(error.contains("MLFLOW_RUN_CONTEXT"), "{error}");
         }

@@ -63,7 +63,7 @@ pub(super) fn in_background(client: &Client, run: RunId, status: RunStatus) {
     let endings = client.inner.endings.clone();
     let ending = endings.add();
     let in_runtime = tokio::runtime::Handle::try_current().is_ok();
-    let separate = client.separate();
+    let separate = client.separate(client.inner.max_retries);
     let work = move || {
         let _ending = ending;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -90,7 +90,9 @@ pub(super) fn in_background(client: &Client, run: RunId, status: RunStatus) {
             }
         });
     };
-    let thread = std::thread::Builder::new().name("mlflow-run-end".to_owned()).spawn(work);
+    let thread = std::thread::Builder::new()
+        .name("mlflow-run-end".to_owned())
+        .spawn(work);
     if let Err(error) = thread {
         tracing::warn!(%error, "no thread could be started to end a run");
         return;

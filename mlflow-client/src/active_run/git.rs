@@ -1,10 +1,6 @@
 //! The state of the code, as git tells it.
 
-use std::{
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::process::Command;
 use url::Url;
@@ -26,7 +22,10 @@ pub(super) async fn describe(folder: &Path) -> Vec<Tag> {
         found.push(Tag::new(tags::GIT_BRANCH, branch));
     }
     let remotes = ask(folder, &["remote"]).await.unwrap_or_default();
-    if let Some(remote) = remotes.lines().find(|remote| *remote == "origin").or_else(|| remotes.lines().next())
+    if let Some(remote) = remotes
+        .lines()
+        .find(|remote| *remote == "origin")
+        .or_else(|| remotes.lines().next())
         && let Some(url) = ask(folder, &["remote", "get-url", remote]).await
     {
         found.push(Tag::new(tags::GIT_REPOSITORY_URL, without_credentials(&url)));
@@ -80,8 +79,14 @@ mod tests {
     #[test]
     fn credentials_are_taken_out_of_remotes() {
         for (remote, shown) in [
-            ("https://user:token@git.example.com/a.git", "https://git.example.com/a.git"),
-            ("https://token@git.example.com/a.git?x=secret", "https://git.example.com/a.git"),
+            (
+                "https://user:token@git.example.com/a.git",
+                "https://git.example.com/a.git",
+            ),
+            (
+                "https://token@git.example.com/a.git?x=secret",
+                "https://git.example.com/a.git",
+            ),
             ("ssh://git:pw@git.example.com/a.git", "ssh://git@git.example.com/a.git"),
             ("git@git.example.com:a.git", "git@git.example.com:a.git"),
             ("/srv/a.git", "/srv/a.git"),
@@ -103,14 +108,22 @@ mod tests {
         std::fs::write(at.join("f"), "1").unwrap();
         git(&["add", "f"]).await.unwrap();
         let identity = ["-c", "user.name=n", "-c", "user.email=e@example.com"];
-        let commit = identity.into_iter().chain(["commit", "--quiet", "-m", "m"]).collect::<Vec<_>>();
+        let commit = identity
+            .into_iter()
+            .chain(["commit", "--quiet", "-m", "m"])
+            .collect::<Vec<_>>();
         ask(at, &commit).await.unwrap();
-        git(&["remote", "add", "origin", "https://me:secret@git.example.com/x.git"]).await.unwrap();
+        git(&["remote", "add", "origin", "https://me:secret@git.example.com/x.git"])
+            .await
+            .unwrap();
         let tag = |found: &[Tag], key: &str| found.iter().find(|tag| tag.key == key).map(|tag| tag.value.clone());
         let found = describe(at).await;
         assert_eq!(tag(&found, tags::GIT_COMMIT).unwrap().len(), 40);
         assert_eq!(tag(&found, tags::GIT_BRANCH).as_deref(), Some("trunk"));
-        assert_eq!(tag(&found, tags::GIT_REPOSITORY_URL).as_deref(), Some("https://git.example.com/x.git"));
+        assert_eq!(
+            tag(&found, tags::GIT_REPOSITORY_URL).as_deref(),
+            Some("https://git.example.com/x.git")
+        );
         assert_eq!(tag(&found, tags::GIT_DIRTY).as_deref(), Some("false"));
         std::fs::write(at.join("f"), "2").unwrap();
         assert_eq!(tag(&describe(at).await, tags::GIT_DIRTY).as_deref(), Some("true"));

@@ -9,10 +9,10 @@ mod system_metrics;
 
 use std::{future::Future, time::Duration};
 
+pub(crate) use self::end::Endings;
+pub use self::start::StartRun;
 #[cfg(feature = "system-metrics")]
 pub use self::system_metrics::SystemMetrics;
-pub use self::start::StartRun;
-pub(crate) use self::end::Endings;
 use crate::{
     artifacts::ArtifactRepository,
     client::Client,
@@ -130,7 +130,9 @@ impl ActiveRun {
     /// Starts a run that is a part of this one, in the same experiment. It is a value of its own: ending this one does not
     /// end it.
     pub async fn start_nested(&self, start: StartRun) -> Result<Self> {
-        let start = start.in_experiment(self.run.info.experiment_id.clone()).parent(self.id().clone());
+        let start = start
+            .in_experiment(self.run.info.experiment_id.clone())
+            .parent(self.id().clone());
         start::start(&self.client, start).await
     }
 

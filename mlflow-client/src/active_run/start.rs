@@ -2,9 +2,9 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use super::{ActiveRun, context, git};
 #[cfg(feature = "system-metrics")]
 use super::system_metrics::{Sampler, SystemMetrics};
+use super::{ActiveRun, context, git};
 use crate::{
     client::Client,
     error::{Error, Result},
@@ -164,7 +164,10 @@ impl StartRun {
         if let Some(folder) = &self.git {
             all.extend(git::describe(folder).await);
         }
-        let own = [(tags::PARENT_RUN_ID, self.parent.as_ref().map(RunId::as_str)), (tags::NOTE, self.description.as_deref())];
+        let own = [
+            (tags::PARENT_RUN_ID, self.parent.as_ref().map(RunId::as_str)),
+            (tags::NOTE, self.description.as_deref()),
+        ];
         all.extend(own.into_iter().filter_map(|(key, value)| Some(Tag::new(key, value?))));
         all.extend(self.tags.iter().cloned());
         let mut last: Vec<Tag> = Vec::with_capacity(all.len());
@@ -215,7 +218,9 @@ pub(super) async fn start(client: &Client, start: StartRun) -> Result<ActiveRun>
         runs.create(create).await?
     };
     #[cfg(feature = "system-metrics")]
-    let metrics = start.system_metrics.map(|metrics| Sampler::start(client, &run, metrics, resumed));
+    let metrics = start
+        .system_metrics
+        .map(|metrics| Sampler::start(client, &run, metrics, resumed));
     #[cfg(not(feature = "system-metrics"))]
     let _ = resumed;
     Ok(ActiveRun {
@@ -246,7 +251,10 @@ mod tests {
             assert_eq!(found.len(), 1, "{key}");
             found[0].value.clone()
         };
-        assert_eq!((value("a"), value(tags::SOURCE_NAME)), ("2".to_owned(), "notebook".to_owned()));
+        assert_eq!(
+            (value("a"), value(tags::SOURCE_NAME)),
+            ("2".to_owned(), "notebook".to_owned())
+        );
         assert_eq!(value(tags::PARENT_RUN_ID), "p");
         value(tags::USER);
     }

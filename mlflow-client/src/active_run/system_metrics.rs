@@ -64,7 +64,10 @@ impl SystemMetrics {
         let mut metrics = Self::new();
         let name = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL";
         if let Some(seconds) = text(name) {
-            let seconds = seconds.parse().ok().filter(|seconds: &f64| (0.1..=86_400.0).contains(seconds));
+            let seconds = seconds
+                .parse()
+                .ok()
+                .filter(|seconds: &f64| (0.1..=86_400.0).contains(seconds));
             let seconds = seconds.ok_or_else(|| Error::invalid(name, "seconds, from 0.1 to 86400"))?;
             metrics.interval = Duration::from_secs_f64(seconds);
         }
@@ -130,7 +133,11 @@ impl Sampler {
     fn start_with(client: &Client, run: &Run, settings: SystemMetrics, resumed: bool, source: Arc<dyn Look>) -> Self {
         let (stop, stopped) = oneshot::channel();
         // A run that is taken up goes on with the steps it had.
-        let mine = run.data.metrics.iter().filter(|metric| resumed && metric.key.starts_with(PREFIX));
+        let mine = run
+            .data
+            .metrics
+            .iter()
+            .filter(|metric| resumed && metric.key.starts_with(PREFIX));
         let step = mine.map(|metric| metric.step.saturating_add(1)).max().unwrap_or(0);
         let work = Work {
             client: client.clone(),
@@ -230,7 +237,11 @@ impl Work {
         let collected = std::mem::take(&mut self.collected);
         let metrics = collected.into_iter().map(|(name, (sum, count))| {
             let mean = sum / f64::from(count.max(1));
-            let value = if name.starts_with("network_") { mean } else { (mean * 10.0).round() / 10.0 };
+            let value = if name.starts_with("network_") {
+                mean
+            } else {
+                (mean * 10.0).round() / 10.0
+            };
             Metric::new(format!("{}{name}", self.prefix), value).step(self.step)
         });
         let batch = LogBatch::new().metrics(metrics);
@@ -259,10 +270,19 @@ trait Look: Send + Sync + std::fmt::Debug {
     fn look(&self) -> io::Result<Reading>;
 }
 
-#[allow(clippy::cast_precision_loss, reason = "counters of bytes and ticks, shown in megabytes and per cent")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "counters of bytes and ticks, shown in megabytes and per cent"
+)]
 impl Reading {
     fn metrics(&self, before: &Self, first: &Self) -> [(&'static str, f64); 8] {
-        let share = |part: u64, all: u64| if all == 0 { 0.0 } else { part as f64 / all as f64 * 100.0 };
+        let share = |part: u64, all: u64| {
+            if all == 0 {
+                0.0
+            } else {
+                part as f64 / all as f64 * 100.0
+            }
+        };
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let cpu = share(
             self.cpu_busy.saturating_sub(before.cpu_busy),
@@ -271,12 +291,24 @@ impl Reading {
         [
             ("cpu_utilization_percentage", cpu),
             ("system_memory_usage_megabytes", megabytes(self.memory_used)),
-            ("system_memory_usage_percentage", share(self.memory_used, self.memory_all)),
-            ("disk_usage_percentage", share(self.disk_used, self.disk_used.saturating_add(self.disk_free))),
+            (
+                "system_memory_usage_percentage",
+                share(self.memory_used, self.memory_all),
+            ),
+            (
+                "disk_usage_percentage",
+                share(self.disk_used, self.disk_used.saturating_add(self.disk_free)),
+            ),
             ("disk_usage_megabytes", megabytes(self.disk_used)),
             ("disk_available_megabytes", megabytes(self.disk_free)),
-            ("network_receive_megabytes", megabytes(self.received.saturating_sub(first.received))),
-            ("network_transmit_megabytes", megabytes(self.transmitted.saturating_sub(first.transmitted))),
+            (
+                "network_receive_megabytes",
+                megabytes(self.received.saturating_sub(first.received)),
+            ),
+            (
+                "network_transmit_megabytes",
+                megabytes(self.transmitted.saturating_sub(first.transmitted)),
+            ),
         ]
     }
 }
@@ -323,7 +355,10 @@ mod machine {
     /// Ticks that the processors were busy, and all.
     pub(super) fn cpu(stat: &str) -> Option<(u64, u64)> {
         let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
-        let ticks: Vec<u64> = line.split_ascii_whitespace().map_while(|ticks| ticks.parse().ok()).collect();
+        let ticks: Vec<u64> = line
+            .split_ascii_whitespace()
+            .map_while(|ticks| ticks.parse().ok())
+            .collect();
         // user nice system idle iowait irq softirq steal; what guests use is in user and nice already.
         let all: u64 = ticks.iter().take(8).sum();
         let idle = ticks.get(3)?.saturating_add(ticks.get(4).copied().unwrap_or(0));
@@ -333,7 +368,9 @@ mod machine {
     /// Bytes of memory that are not available, and all.
     pub(super) fn memory(info: &str) -> Option<(u64, u64)> {
         let bytes = |name: &str| -> Option<u64> {
-            let rest = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            let rest = info
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
             let kilobytes: u64 = rest.trim().trim_end_matches("kB").trim().parse().ok()?;
             kilobytes.checked_mul(1024)
         };
@@ -346,7 +383,10 @@ mod machine {
         dev.lines()
             .filter_map(|line| {
                 let numbers: Vec<&str> = line.split_once(':')?.1.split_ascii_whitespace().collect();
-                Some((numbers.first()?.parse::<u64>().ok()?, numbers.get(8)?.parse::<u64>().ok()?))
+                Some((
+                    numbers.first()?.parse::<u64>().ok()?,
+                    numbers.get(8)?.parse::<u64>().ok()?,
+                ))
             })
             .fold((0, 0), |(received, transmitted), (more, out)| {
                 (received.saturating_add(more), transmitted.saturating_add(out))
@@ -438,7 +478,11 @@ mod tests {
         };
         let memory = history("system/n0/system_memory_usage_megabytes").await;
         assert_eq!(
-            memory.iter().take(2).map(|point| (point.step, point.value)).collect::<Vec<_>>(),
+            memory
+                .iter()
+                .take(2)
+                .map(|point| (point.step, point.value))
+                .collect::<Vec<_>>(),
             [(0, 2.5), (1, 4.5)]
         );
         let cpu = history("system/n0/cpu_utilization_percentage").await;

@@ -96,7 +96,11 @@ impl FromStr for Digest {
             "md5" => (DigestAlgorithm::Md5, 16),
             _ => return Err(refused()),
         };
-        let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let nibble = |digit: u8| {
+            char::from(digit)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
         let byte = |pair: &[u8]| match pair {
             [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
             _ => None,
@@ -151,20 +155,33 @@ mod tests {
     fn known_digests() {
         for (text, content) in [
             ("md5:900150983cd24fb0d6963f7d28e17f72", "abc"),
-            ("sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "abc"),
+            (
+                "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+                "abc",
+            ),
         ] {
             let digest: Digest = text.parse().unwrap();
             assert_eq!(Digest::of(digest.algorithm(), content), digest);
             assert_eq!(digest.to_string(), text);
         }
-        for bad in ["", "abc", "md5:", "md5:0g", "sha256:00", "sha1:00", "md5:900150983cd24fb0d6963f7d28e17f7"] {
+        for bad in [
+            "",
+            "abc",
+            "md5:",
+            "md5:0g",
+            "sha256:00",
+            "sha1:00",
+            "md5:900150983cd24fb0d6963f7d28e17f7",
+        ] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }
 
     #[tokio::test]
     async fn a_missing_file_is_named() {
-        let error = Digest::of_file(DigestAlgorithm::Md5, "/nowhere/at/all").await.unwrap_err();
+        let error = Digest::of_file(DigestAlgorithm::Md5, "/nowhere/at/all")
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
         assert!(matches!(error, Error::File(_)));
     }

@@ -6,8 +6,7 @@ use futures_core::Stream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    FileInfo,
-    local,
+    FileInfo, local,
     path::{self, MOST_DEPTH},
     repository::{ArtifactRepository, TransferredFile},
 };
@@ -115,7 +114,8 @@ impl ArtifactRepository {
             } else {
                 file.strip_prefix(path).and_then(|rest| rest.strip_prefix('/'))
             };
-            rest.filter(|rest| rest.split('/').all(path::is_local_name)).map(str::to_owned)
+            rest.filter(|rest| rest.split('/').all(path::is_local_name))
+                .map(str::to_owned)
         };
         let mut jobs = Vec::new();
         for file in files.into_iter().filter(|file| !file.is_dir) {

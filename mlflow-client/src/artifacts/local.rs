@@ -97,7 +97,10 @@ impl PartialFile {
     pub(super) async fn create(operation: &'static str, target: &Path) -> Result<Self> {
         let name = path::name_of(target)?;
         // Renaming onto a folder fails at the very end otherwise.
-        if tokio::fs::metadata(target).await.is_ok_and(|metadata| metadata.is_dir()) {
+        if tokio::fs::metadata(target)
+            .await
+            .is_ok_and(|metadata| metadata.is_dir())
+        {
             let error = io::Error::new(io::ErrorKind::IsADirectory, "it is a folder");
             return Err(FileError::new(operation, target, error));
         }
@@ -135,12 +138,14 @@ impl PartialFile {
     /// Begins anew.
     pub(super) async fn truncate(&mut self) -> Result<()> {
         let done = match &mut self.file {
-            Some(file) => async {
-                file.flush().await?;
-                file.set_len(0).await?;
-                file.seek(SeekFrom::Start(0)).await.map(drop)
+            Some(file) => {
+                async {
+                    file.flush().await?;
+                    file.set_len(0).await?;
+                    file.seek(SeekFrom::Start(0)).await.map(drop)
+                }
+                .await
             }
-            .await,
             None => Err(io::Error::other("closed")),
         };
         done.map_err(|error| self.failed(error))
@@ -161,7 +166,7 @@ impl PartialFile {
             let mut file = OpenOptions::new().write(true).open(&self.path).await?;
             file.set_max_buf_size(PIECE);
             file.seek(SeekFrom::Start(offset)).await?;
-            Ok(file)
+            Ok::<_, io::Error>(file)
         };
         let file = opened.await.map_err(|error| self.failed(error))?;
         Ok(PartWriter {
@@ -181,7 +186,7 @@ impl PartialFile {
             if sync {
                 file.sync_all().await?;
             }
-            Ok(())
+            Ok::<_, io::Error>(())
         };
         done.await.map_err(|error| self.failed(error))
     }
@@ -263,15 +268,23 @@ fn below(
             return Err(refused(&place, "its name is not UTF-8"));
         };
         if path::segments(name).is_err() {
-            return Err(refused(&place, "MLflow takes no such name: '\\', '#', percent-encoding or control characters"));
+            return Err(refused(
+                &place,
+                "MLflow takes no such name: '\\', '#', percent-encoding or control characters",
+            ));
         }
         let shown = path::join(shown, name);
         let mut kind = entry.file_type().map_err(|error| failed(&place, error))?;
         if kind.is_symlink() {
             if !follow_symlinks {
-                return Err(refused(&place, "a symbolic link, which is not followed unless asked for"));
+                return Err(refused(
+                    &place,
+                    "a symbolic link, which is not followed unless asked for",
+                ));
             }
-            kind = std::fs::metadata(&place).map_err(|error| failed(&place, error))?.file_type();
+            kind = std::fs::metadata(&place)
+                .map_err(|error| failed(&place, error))?
+                .file_type();
             if kind.is_dir() {
                 return Err(refused(&place, "a symbolic link to a folder, which is not followed"));
             }
@@ -294,13 +307,17 @@ pub(super) async fn place_below(operation: &'static str, root: &Path, path: &str
     let path = path.to_owned();
     let work = tokio::task::spawn_blocking(move || {
         let failed = |place: &Path, error| FileError::new(operation, place, error);
-        let refused = |place: &Path, why: &str| failed(place, io::Error::new(io::ErrorKind::InvalidInput, why.to_owned()));
+        let refused =
+            |place: &Path, why: &str| failed(place, io::Error::new(io::ErrorKind::InvalidInput, why.to_owned()));
         std::fs::create_dir_all(&root).map_err(|error| failed(&root, error))?;
         let mut place = root;
         let mut parts = path.split('/').peekable();
         while let Some(part) = parts.next() {
             if !is_local_name(part) {
-                return Err(refused(&place.join("?"), "the server names a file that cannot be one here"));
+                return Err(refused(
+                    &place.join("?"),
+                    "the server names a file that cannot be one here",
+                ));
             }
             place.push(part);
             let found = std::fs::symlink_metadata(&place);
@@ -395,7 +412,10 @@ mod tests {
         let refused = walk("t", up.path(), false).await.unwrap_err();
         assert!(refused.to_string().contains("key"), "{refused}");
         let followed = walk("t", up.path(), true).await.unwrap();
-        assert_eq!(followed.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["d/f", "key"]);
+        assert_eq!(
+            followed.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+            ["d/f", "key"]
+        );
         symlink(outside.path(), up.path().join("out")).unwrap();
         assert!(walk("t", up.path(), true).await.is_err());
     }

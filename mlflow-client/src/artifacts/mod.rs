@@ -181,7 +181,10 @@ impl Artifacts {
         } else {
             "which this server does not pass on, and this build has no feature `object-store`"
         };
-        Err(Error::Unsupported(context(&call, format!("the artifacts are at {uri}, {why}"))))
+        Err(Error::Unsupported(context(
+            &call,
+            format!("the artifacts are at {uri}, {why}"),
+        )))
     }
 
     /// The address without anything that has to be looked up.
@@ -203,7 +206,10 @@ impl Artifacts {
                 format!("{}/{below}", next.trim_end_matches('/'))
             };
         }
-        Err(Error::invalid("artifact URI", "one that leads to artifacts, and not from address to address"))
+        Err(Error::invalid(
+            "artifact URI",
+            "one that leads to artifacts, and not from address to address",
+        ))
     }
 
     async fn version_uri(&self, name: &str, which: Which<'_>) -> Result<String> {
@@ -215,7 +221,9 @@ impl Artifacts {
             Which::Alias(alias) => models.get_by_alias(name, alias).await?.map(|version| version.version),
             Which::Stage(stage) => {
                 // The server takes any case and answers in its own.
-                let known = Stage::KNOWN.iter().find(|known| known.as_str().eq_ignore_ascii_case(stage));
+                let known = Stage::KNOWN
+                    .iter()
+                    .find(|known| known.as_str().eq_ignore_ascii_case(stage));
                 let stages = [known.cloned().unwrap_or_else(|| Stage::from(stage))];
                 let found = models.latest_versions(name, &stages).await?;
                 found.iter().map(|version| version.version).max()

@@ -78,17 +78,24 @@ pub(super) async fn upload(
     let mut parts = segments(path)?;
     // The route is that of the folder; the name goes with the body.
     let name = parts.pop().unwrap_or_default();
-    let call = |operation, what: &str, body: &Value| {
-        proxy.call(operation, Method::POST, &["mpu", what], &parts)?.json(body)
-    };
-    let create = call("artifacts.mpu_create", "create", &json!({"path": name, "num_parts": count}))?;
+    let call =
+        |operation, what: &str, body: &Value| proxy.call(operation, Method::POST, &["mpu", what], &parts)?.json(body);
+    let create = call(
+        "artifacts.mpu_create",
+        "create",
+        &json!({"path": name, "num_parts": count}),
+    )?;
     let created: Created = match proxy.inner().json(&create).await {
         Ok(created) => created,
         Err(Error::Unsupported(_)) => return Ok(Outcome::NotOffered),
         Err(error) => return Err(error),
     };
     let upload_id = created.upload_id.clone();
-    let abort = call("artifacts.mpu_abort", "abort", &json!({"path": name, "upload_id": upload_id}))?;
+    let abort = call(
+        "artifacts.mpu_abort",
+        "abort",
+        &json!({"path": name, "upload_id": upload_id}),
+    )?;
     let guard = Guard::new(&proxy.client, abort);
     let requests = match requests(proxy, &create, created.credentials, count) {
         Ok(requests) => requests,
@@ -120,7 +127,11 @@ pub(super) async fn upload(
             guard.abort().await;
             // The store may be out of reach from here, and only from here.
             let unreachable = matches!(error, Error::Connect(_)) && report.bytes() == 0;
-            return if unreachable { Ok(Outcome::NotOffered) } else { Err(error) };
+            return if unreachable {
+                Ok(Outcome::NotOffered)
+            } else {
+                Err(error)
+            };
         }
     };
     sent.sort_by_key(|part| part.part_number);
@@ -130,7 +141,9 @@ pub(super) async fn upload(
     let there = match &result {
         Ok(()) => true,
         // It may have been put together all the same.
-        Err(Error::Timeout(_) | Error::Interrupted(_) | Error::Unavailable(_)) => is_there(proxy, path, file.size).await,
+        Err(Error::Timeout(_) | Error::Interrupted(_) | Error::Unavailable(_)) => {
+            is_there(proxy, path, file.size).await
+        }
         Err(_) => false,
     };
     if there {
@@ -148,10 +161,19 @@ fn division(size: u64, chunk: u64) -> (u64, u64) {
 }
 
 /// What to send where, in the order of the parts.
-fn requests(proxy: &Proxy, create: &Call, credentials: Vec<Credential>, count: u64) -> Result<Vec<(u64, StoreRequest)>> {
+fn requests(
+    proxy: &Proxy,
+    create: &Call,
+    credentials: Vec<Credential>,
+    count: u64,
+) -> Result<Vec<(u64, StoreRequest)>> {
     let mut requests = BTreeMap::new();
     for credential in credentials {
-        let Credential { url, part_number, headers } = credential;
+        let Credential {
+            url,
+            part_number,
+            headers,
+        } = credential;
         let number = u64::try_from(part_number).unwrap_or(0);
         let base = &proxy.inner().base;
         let request = StoreRequest::new("artifacts.upload_part", Method::PUT, base, &url, &headers)?;
@@ -186,13 +208,15 @@ async fn part(
             let into = Arc::clone(&hasher);
             let content = content.inspect_ok(move |piece| {
                 if hash {
-                    into.lock().unwrap_or_else(std::sync::PoisonError::into_inner).update(piece);
+                    into.lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .update(piece);
                 }
             });
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             let movement = Movement::new();
-            let body = moving_body(content, movement.clone(), counted.clone());
+            let body = moving_body(content, Some(length), movement.clone(), counted.clone());
             let work = request.send(inner, headers, Some(body));
             let response = movement.watch(call, inner.timeout, work).await?;
             let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
@@ -300,7 +324,12 @@ mod tests {
         let base = "http://x".parse().unwrap();
         let call = Call::new("x", Method::PUT, &base, []).unwrap();
         let md5 = Digest::of(DigestAlgorithm::Md5, "abc");
-        for good in ["\"900150983cd24fb0d6963f7d28e17f72\"", "", "\"0x8DC\"", "\"900150983cd24fb0d6963f7d28e17f72-1\""] {
+        for good in [
+            "\"900150983cd24fb0d6963f7d28e17f72\"",
+            "",
+            "\"0x8DC\"",
+            "\"900150983cd24fb0d6963f7d28e17f72-1\"",
+        ] {
             verify(&call, good, &md5).unwrap();
         }
         assert!(verify(&call, "\"900150983cd24fb0d6963f7d28e17f73\"", &md5).is_err());

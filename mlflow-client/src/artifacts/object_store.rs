@@ -6,14 +6,13 @@ use std::{
 };
 
 use ::object_store::{
-    Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, PutPayload, buffered::BufWriter, parse_url_opts,
+    Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, parse_url_opts,
     path::Path,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::{Stream, stream::BoxStream};
 use futures_util::{StreamExt, TryStreamExt, pin_mut};
 use http::Method;
-use tokio::io::AsyncWriteExt;
 use url::Url;
 
 use super::{
@@ -80,13 +79,17 @@ impl Stores {
         };
         let below = path.strip_prefix(root).ok().and_then(LocalPath::to_str);
         let plain = below.filter(|below| folder(below).is_ok());
-        let below = plain.ok_or_else(|| Error::invalid("artifact_uri", format!("a folder below {}", root.display())))?;
+        let below =
+            plain.ok_or_else(|| Error::invalid("artifact_uri", format!("a folder below {}", root.display())))?;
         Ok((root, below.to_owned()))
     }
 }
 
 fn unfit() -> Error {
-    Error::invalid("artifact_uri", "an address without empty parts, dots and control characters")
+    Error::invalid(
+        "artifact_uri",
+        "an address without empty parts, dots and control characters",
+    )
 }
 
 /// A folder in a store.
@@ -108,7 +111,12 @@ fn local_path(uri: &str) -> Result<Option<PathBuf>> {
 
 /// A store by its address and the variables that the tools of its maker read.
 fn from_environment(client: &Client, uri: &str) -> Result<(Arc<dyn ObjectStore>, String)> {
-    let refused = || Error::invalid("artifact_uri", "the address of a store: `s3:`, `gs:`, `abfss:`, `wasbs:` or `file:`");
+    let refused = || {
+        Error::invalid(
+            "artifact_uri",
+            "the address of a store: `s3:`, `gs:`, `abfss:`, `wasbs:` or `file:`",
+        )
+    };
     let (scheme, rest) = uri.split_once("://").ok_or_else(refused)?;
     let (authority, root) = rest.split_once('/').unwrap_or((rest, ""));
     let address = match scheme {
@@ -121,7 +129,11 @@ fn from_environment(client: &Client, uri: &str) -> Result<(Arc<dyn ObjectStore>,
     let mut options: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?.to_ascii_lowercase(), value.into_string().ok()?)))
         // Without these beginnings a variable such as `TOKEN` would be taken for one of a store.
-        .filter(|(name, _)| ["aws_", "google_", "azure_"].iter().any(|start| name.starts_with(start)))
+        .filter(|(name, _)| {
+            ["aws_", "google_", "azure_"]
+                .iter()
+                .any(|start| name.starts_with(start))
+        })
         .collect();
     // The name that MLflow gives to it.
     if let Ok(endpoint) = std::env::var("MLFLOW_S3_ENDPOINT_URL") {
@@ -231,39 +243,39 @@ impl Store {
     {
         let place = self.place(&segments(path)?)?;
         let chunk = usize::try_from(options.upload_chunk).unwrap_or(usize::MAX);
-        let writer = BufWriter::with_capacity(Arc::clone(&self.store), place, chunk);
-        let mut writer = AbortOnDrop(Some(writer.with_max_concurrency(options.parallel)));
+        let failed = |error| self.failed(Method::PUT, path, error);
+        let mut first = BytesMut::new();
+        let mut parts = AbortOnDrop(None);
         pin_mut!(content);
         while let Some(piece) = content.next().await {
-            let piece = match piece {
-                Ok(piece) => piece,
-                Err(error) => {
-                    let error = StoreError::Generic {
-                        store: "source",
-                        source: error.into(),
-                    };
-                    return Err(self.failed(Method::PUT, path, error));
-                }
-            };
+            let piece = piece.map_err(|error| {
+                failed(StoreError::Generic {
+                    store: "source",
+                    source: error.into(),
+                })
+            })?;
             let size = piece.len() as u64;
-            if let Some(writer) = &mut writer.0 {
-                let done = writer.put(piece).await;
-                done.map_err(|error| self.failed(Method::PUT, path, error))?;
+            if let Some(parts) = &mut parts.0 {
+                parts.wait_for_capacity(options.parallel).await.map_err(failed)?;
+                parts.put(piece);
+            } else {
+                first.extend_from_slice(&piece);
+                if first.len() >= chunk {
+                    let begun = self.store.put_multipart(&place).await.map_err(failed)?;
+                    let mut begun = WriteMultipart::new_with_chunk_size(begun, chunk);
+                    begun.put(std::mem::take(&mut first).freeze());
+                    parts.0 = Some(begun);
+                }
             }
             report.moved(size);
         }
-        if let Some(open) = &mut writer.0 {
-            let done = open.shutdown().await;
-            done.map_err(|error| {
-                let error = StoreError::Generic {
-                    store: "store",
-                    source: error.into(),
-                };
-                self.failed(Method::PUT, path, error)
-            })?;
+        match parts.0.take() {
+            Some(parts) => parts.finish().await.map(drop).map_err(failed),
+            None => {
+                let all = PutPayload::from_bytes(first.freeze());
+                self.store.put(&place, all).await.map(drop).map_err(failed)
+            }
         }
-        writer.0 = None;
-        Ok(())
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<(Option<u64>, BoxStream<'static, Result<Bytes>>)> {
@@ -299,17 +311,17 @@ impl Store {
 }
 
 /// Stores charge for the parts of an upload that came to no end.
-struct AbortOnDrop(Option<BufWriter>);
+struct AbortOnDrop(Option<WriteMultipart>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        let Some(mut writer) = self.0.take() else {
+        let Some(parts) = self.0.take() else {
             return;
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let limit = std::time::Duration::from_secs(30);
-                if !matches!(tokio::time::timeout(limit, writer.abort()).await, Ok(Ok(()))) {
+                if !matches!(tokio::time::timeout(limit, parts.abort()).await, Ok(Ok(()))) {
                     tracing::warn!("an upload to a store could not be aborted; its parts remain");
                 }
             });

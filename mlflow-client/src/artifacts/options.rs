@@ -137,7 +137,9 @@ impl TransferOptions {
             let Some(value) = text(name)? else {
                 return Ok(default);
             };
-            value.parse().map_err(|_| Error::invalid(name, "a whole number of bytes"))
+            value
+                .parse()
+                .map_err(|_| Error::invalid(name, "a whole number of bytes"))
         };
         let default = Self::default();
         let chunk = |name: &'static str, default: u64| {
@@ -249,7 +251,10 @@ fn check_chunk(field: &'static str, bytes: u64) -> Result<()> {
     if (LEAST_CHUNK..=MOST_CHUNK).contains(&bytes) {
         return Ok(());
     }
-    Err(Error::invalid(field, format!("from {LEAST_CHUNK} (5 MiB) to {MOST_CHUNK} (5 GiB) bytes")))
+    Err(Error::invalid(
+        field,
+        format!("from {LEAST_CHUNK} (5 MiB) to {MOST_CHUNK} (5 GiB) bytes"),
+    ))
 }
 
 #[cfg(test)]

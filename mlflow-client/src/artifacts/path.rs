@@ -29,7 +29,11 @@ pub(super) fn folder(path: &str) -> Result<Vec<&str>> {
 
 /// Whether it is one name, and means the same to every file system.
 pub(super) fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\']) && !name.chars().any(char::is_control)
+    !name.is_empty()
+        && name != "."
+        && name != ".."
+        && !name.contains(['/', '\\'])
+        && !name.chars().any(char::is_control)
 }
 
 /// Whether a name that came from a server may become a file here.
@@ -89,8 +93,18 @@ mod tests {
         assert_eq!(child("", "a"), Some("a"));
         assert_eq!(child("d/e", "d/e/f"), Some("f"));
         for (folder, path) in [
-            ("d", "e/f"), ("d", "d"), ("d", "d/"), ("d", "d/../f"), ("d", "d/e/f"), ("d", "dd/f"), ("", "../x"),
-            ("", "/etc/passwd"), ("", ".."), ("", "a\\..\\b"), ("", "a\0b"), ("", ""),
+            ("d", "e/f"),
+            ("d", "d"),
+            ("d", "d/"),
+            ("d", "d/../f"),
+            ("d", "d/e/f"),
+            ("d", "dd/f"),
+            ("", "../x"),
+            ("", "/etc/passwd"),
+            ("", ".."),
+            ("", "a\\..\\b"),
+            ("", "a\0b"),
+            ("", ""),
         ] {
             assert_eq!(child(folder, path), None, "{folder:?} {path:?}");
         }

@@ -46,7 +46,10 @@ pub(super) async fn download(
         .await?;
     // Parts of different states of the file are no file.
     if etags.iter().any(|etag| Some(etag) != etags.first()) {
-        return Err(Error::Conflict(context(&request.call, "the file changed while it was read")));
+        return Err(Error::Conflict(context(
+            &request.call,
+            "the file changed while it was read",
+        )));
     }
     Ok(())
 }

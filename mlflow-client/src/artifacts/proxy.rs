@@ -1,10 +1,17 @@
 //! Files behind the server's own artifact routes.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_core::{Stream, stream::BoxStream};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use http::{HeaderValue, Method, header};
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,8 +37,7 @@ use crate::{
 
 /// Most bytes that a file read at once may have.
 pub(super) const MOST_IN_MEMORY: usize = 256 << 20;
-/// Of the upload of a few bytes, and the reading of a file at once: how long all attempts may take is the client's limit for
-/// calls.
+/// The routes of the artifact proxy.
 const SERVICE: [&str; 3] = ["api", "2.0", "mlflow-artifacts"];
 
 /// A folder of the server's store.
@@ -77,7 +83,12 @@ impl Proxy {
     /// A call of a route about a file or folder; the path has been checked.
     pub(super) fn call(&self, operation: &'static str, method: Method, route: &[&str], path: &[&str]) -> Result<Call> {
         let root = self.root.iter().map(String::as_str);
-        let parts = SERVICE.iter().chain(route).copied().chain(root).chain(path.iter().copied());
+        let parts = SERVICE
+            .iter()
+            .chain(route)
+            .copied()
+            .chain(root)
+            .chain(path.iter().copied());
         Call::new(operation, method, &self.inner().base, parts)
     }
 
@@ -98,7 +109,10 @@ impl Proxy {
         for file in &mut files {
             // Names that lead elsewhere are of no use to anybody.
             if !path::is_plain(&file.path) {
-                let message = format!("the server lists `{}`, which is no name of a file", file.path.escape_debug());
+                let message = format!(
+                    "the server lists `{}`, which is no name of a file",
+                    file.path.escape_debug()
+                );
                 return Err(Error::UnexpectedResponse(context(&call, message)));
             }
             file.path = path::join(folder, &file.path);
@@ -159,7 +173,11 @@ impl Proxy {
         let inner = self.inner();
         let _slot = inner.slot(call, Instant::now() + inner.timeout, inner.timeout).await?;
         let movement = Movement::new();
-        let body = moving_body(content, movement.clone(), report);
+        let size = call
+            .headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|size| size.to_str().ok()?.parse().ok());
+        let body = moving_body(content, size, movement.clone(), report);
         let work = async { check_stream(call, inner.head(call, Some(body)).await?).await.map(drop) };
         movement.watch(call, inner.timeout, work).await
     }
@@ -186,7 +204,9 @@ impl Proxy {
 
     /// The content of a file as it comes, and its size if the server tells it.
     pub(super) async fn get(&self, path: &str) -> Result<(Option<u64>, BoxStream<'static, Result<Bytes>>)> {
-        let call = self.file("artifacts.download", Method::GET, path)?.accept(Accept::Artifact);
+        let call = self
+            .file("artifacts.download", Method::GET, path)?
+            .accept(Accept::Artifact);
         resume::open(&self.client, call).await
     }
 
@@ -205,7 +225,12 @@ impl Proxy {
         if !ask {
             return Ok(None);
         }
-        let call = self.call("artifacts.presigned_download", Method::GET, &["presigned"], &segments(path)?)?;
+        let call = self.call(
+            "artifacts.presigned_download",
+            Method::GET,
+            &["presigned"],
+            &segments(path)?,
+        )?;
         match self.inner().json(&call).await {
             Ok(presigned) => Ok(Some(presigned)),
             Err(Error::Unsupported(_)) => Ok(None),
@@ -234,22 +259,27 @@ impl Proxy {
 }
 
 /// A body that notes how it moves on.
-pub(super) fn moving_body<S, E>(content: S, movement: Movement, report: Report) -> reqwest::Body
+pub(super) fn moving_body<S, E>(content: S, size: Option<u64>, movement: Movement, report: Report) -> reqwest::Body
 where
     S: Stream<Item = std::result::Result<Bytes, E>> + Send + 'static,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
 {
-    let sent = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let sent = Arc::new(AtomicU64::new(0));
     let (at_end, all) = (movement.clone(), Arc::clone(&sent));
     let content = content.map(move |chunk| {
         let chunk = chunk.map_err(Into::into)?;
+        let bytes = chunk.len() as u64;
+        let so_far = sent.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         movement.note();
-        report.moved(chunk.len() as u64);
-        sent.fetch_add(chunk.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        // Of a body whose size is known nobody asks for the end.
+        if size == Some(so_far) {
+            movement.sent(so_far);
+        }
+        report.moved(bytes);
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(chunk)
     });
-    let end = futures_util::stream::poll_fn(move |_| {
-        at_end.sent(all.load(std::sync::atomic::Ordering::Relaxed));
+    let end = stream::poll_fn(move |_| {
+        at_end.sent(all.load(Ordering::Relaxed));
         std::task::Poll::Ready(None)
     });
     reqwest::Body::wrap_stream(content.chain(end))

@@ -61,7 +61,9 @@ impl Report {
             return;
         }
         let left = self.whole.as_deref().map_or(0, |whole| {
-            let before = whole.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| Some(all.saturating_sub(bytes)));
+            let before = whole.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| {
+                Some(all.saturating_sub(bytes))
+            });
             before.unwrap_or(0).saturating_sub(bytes)
         });
         self.tell(left);
@@ -99,7 +101,10 @@ mod tests {
         part.reset();
         report.reset();
         let told = told.lock().unwrap();
-        assert_eq!(told.iter().map(|(_, bytes, _)| *bytes).collect::<Vec<_>>(), [4, 9, 4, 0]);
+        assert_eq!(
+            told.iter().map(|(_, bytes, _)| *bytes).collect::<Vec<_>>(),
+            [4, 9, 4, 0]
+        );
         assert_eq!(told[0], ("f".to_owned(), 4, Some(9)));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_core::{Stream, stream::BoxStream};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 
 #[cfg(feature = "object-store")]
 use super::object_store::Store;
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     client::Client,
     endpoint::Call,
-    error::{Error, Result},
+    error::{Error, ErrorContext, Result},
     http::context,
 };
 
@@ -245,9 +245,22 @@ impl ArtifactRepository {
     }
 
     fn unexpected(&self, path: &str, message: &str) -> Error {
+        self.about(path, message, Error::UnexpectedResponse)
+    }
+
+    fn conflict(&self, path: &str, message: &str) -> Error {
+        self.about(path, message, Error::Conflict)
+    }
+
+    fn about(&self, path: &str, message: &str, make: fn(Box<ErrorContext>) -> Error) -> Error {
         let parts = path.split('/');
-        match Call::new("artifacts.download_file", http::Method::GET, &self.client.inner.base, parts) {
-            Ok(call) => Error::UnexpectedResponse(context(&call, message)),
+        match Call::new(
+            "artifacts.download_file",
+            http::Method::GET,
+            &self.client.inner.base,
+            parts,
+        ) {
+            Ok(call) => make(context(&call, message)),
             Err(error) => error,
         }
     }
@@ -282,12 +295,21 @@ impl ArtifactRepository {
             count += piece.len() as u64;
             report.moved(piece.len() as u64);
         }
-        // Without a length in the answer, a connection that is cut looks like the end.
-        if told.is_none() && size.is_some_and(|size| size != count) {
-            let message = format!("`{path}` has {count} bytes, and is listed with {}", size.unwrap_or_default());
-            return Err(self.unexpected(path, &message));
+        // Something on the way may have cut it off cleanly, or it has another size by now.
+        if size.is_some_and(|size| size != count) && self.listed_size(path).await? != Some(count) {
+            let message = format!(
+                "{count} bytes of `{path}` came, and it is listed with {}",
+                size.unwrap_or_default()
+            );
+            return Err(self.conflict(path, &message));
         }
         Ok(count)
+    }
+
+    async fn listed_size(&self, path: &str) -> Result<Option<u64>> {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let files = self.list(folder).await?;
+        Ok(files.iter().find(|file| file.path == path).and_then(FileInfo::size))
     }
 
     async fn digest_of(&self, file: &Path) -> Result<Option<Digest>> {
@@ -308,19 +330,21 @@ impl ArtifactRepository {
 }
 
 /// A content as a whole, if it is not too large.
-#[cfg_attr(not(feature = "object-store"), allow(dead_code, reason = "the proxy reads by itself"))]
+#[cfg_attr(
+    not(feature = "object-store"),
+    allow(dead_code, reason = "the proxy reads by itself")
+)]
 async fn gather(
     size: Option<u64>,
-    mut bytes: BoxStream<'static, Result<Bytes>>,
+    mut content: BoxStream<'static, Result<Bytes>>,
     too_large: impl Fn() -> Error,
 ) -> Result<Bytes> {
     const MOST: usize = super::proxy::MOST_IN_MEMORY;
     if size.is_some_and(|size| size > MOST as u64) {
         return Err(too_large());
     }
-    let mut all = BytesMut::new();
-    while let Some(piece) = bytes.next().await {
-        let piece = piece?;
+    let mut all = bytes::BytesMut::new();
+    while let Some(piece) = content.try_next().await? {
         if all.len() + piece.len() > MOST {
             return Err(too_large());
         }

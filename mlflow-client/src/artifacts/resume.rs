@@ -53,10 +53,7 @@ struct Reader {
 }
 
 /// Opens a file; what comes later is told by the stream.
-pub(super) async fn open(
-    client: &Client,
-    call: Call,
-) -> Result<(Option<u64>, BoxStream<'static, Result<Bytes>>)> {
+pub(super) async fn open(client: &Client, call: Call) -> Result<(Option<u64>, BoxStream<'static, Result<Bytes>>)> {
     let inner = &client.inner;
     let first = standstill::repeat(inner, &call, || async {
         let slot = inner.slot(&call, Instant::now() + inner.timeout, inner.timeout).await?;

@@ -119,7 +119,9 @@ mod tests {
             Ok(())
         };
         movement.watch(&call(), limit, slow).await.unwrap();
-        let stuck = movement.watch(&call(), limit, std::future::pending::<Result<()>>()).await;
+        let stuck = movement
+            .watch(&call(), limit, std::future::pending::<Result<()>>())
+            .await;
         assert!(matches!(stuck, Err(Error::Timeout(_))));
     }
 

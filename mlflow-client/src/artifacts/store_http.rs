@@ -65,7 +65,12 @@ impl StoreRequest {
                 return Err(refused(&call, "a header that is none"));
             };
             // These belong to the connection.
-            let ours = [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION];
+            let ours = [
+                header::HOST,
+                header::CONTENT_LENGTH,
+                header::TRANSFER_ENCODING,
+                header::CONNECTION,
+            ];
             if !ours.contains(&name) {
                 value.set_sensitive(true);
                 given.insert(name, value);
@@ -123,7 +128,13 @@ mod tests {
     fn unfit_addresses_are_refused() {
         assert!(request("https://mlflow", "https://bucket.example.com/k?X-Amz-Signature=secret").is_ok());
         assert!(request("http://mlflow", "http://minio:9000/k").is_ok());
-        for bad in ["http://bucket/k", "file:///etc/passwd", "https://me:pw@bucket/k", "s3://bucket/k", ""] {
+        for bad in [
+            "http://bucket/k",
+            "file:///etc/passwd",
+            "https://me:pw@bucket/k",
+            "s3://bucket/k",
+            "",
+        ] {
             let error = request("https://mlflow", bad).unwrap_err();
             assert!(matches!(error, Error::Unsupported(_)), "{bad}");
         }

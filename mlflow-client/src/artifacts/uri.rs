@@ -40,13 +40,6 @@ pub(super) fn parse(uri: &str) -> Result<ArtifactUri<'_>> {
     if uri.is_empty() || uri.chars().any(char::is_control) {
         return Err(refused());
     }
-    let split = |rest: &'_ str| -> Option<(&str, &str)> {
-        // Not a borrow of the closure's: both halves are of `uri`.
-        let start = uri.len() - rest.len();
-        let rest = uri.get(start..)?;
-        let (first, path) = rest.split_once('/').unwrap_or((rest, ""));
-        (!first.is_empty()).then_some((first, path.trim_end_matches('/')))
-    };
     if let Some(rest) = uri.strip_prefix("runs:/") {
         let (run, path) = split(rest.trim_start_matches('/')).ok_or_else(refused)?;
         return Ok(ArtifactUri::Run(RunId::new(run), path));
@@ -85,6 +78,12 @@ pub(super) fn parse(uri: &str) -> Result<ArtifactUri<'_>> {
     Ok(ArtifactUri::Elsewhere)
 }
 
+/// What comes before the first slash, and what after it.
+fn split(rest: &str) -> Option<(&str, &str)> {
+    let (first, path) = rest.split_once('/').unwrap_or((rest, ""));
+    (!first.is_empty()).then_some((first, path.trim_end_matches('/')))
+}
+
 fn is_logged_model(text: &str) -> bool {
     let id = text.strip_prefix("m-");
     id.is_some_and(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()))
@@ -112,7 +111,9 @@ fn is_same(authority: &str, base: &Url) -> bool {
     let Ok(other) = Url::parse(&format!("{}://{authority}/", base.scheme())) else {
         return false;
     };
-    let port_given = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let port_given = authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let same_port = !port_given || other.port_or_known_default() == base.port_or_known_default();
     other.username().is_empty() && other.host() == base.host() && same_port
 }
@@ -132,9 +133,18 @@ mod tests {
             ("models:/fraud/3", ArtifactUri::Version("fraud", number(3), "")),
             ("models:/fraud/3/data", ArtifactUri::Version("fraud", number(3), "data")),
             ("models:/fraud/latest", ArtifactUri::Version("fraud", Which::Latest, "")),
-            ("models:/fraud/Production", ArtifactUri::Version("fraud", Which::Stage("Production"), "")),
-            ("models:/a b@champion", ArtifactUri::Version("a b", Which::Alias("champion"), "")),
-            ("models:/a@champion/x/y", ArtifactUri::Version("a", Which::Alias("champion"), "x/y")),
+            (
+                "models:/fraud/Production",
+                ArtifactUri::Version("fraud", Which::Stage("Production"), ""),
+            ),
+            (
+                "models:/a b@champion",
+                ArtifactUri::Version("a b", Which::Alias("champion"), ""),
+            ),
+            (
+                "models:/a@champion/x/y",
+                ArtifactUri::Version("a", Which::Alias("champion"), "x/y"),
+            ),
             ("models:/m-12/1", ArtifactUri::Version("m-12", number(1), "")),
             ("models:/m-12", ArtifactUri::LoggedModel("m-12".into(), "")),
             ("mlflow-artifacts:/1/x", ArtifactUri::Proxied),
@@ -144,8 +154,21 @@ mod tests {
             assert_eq!(parse(uri).unwrap(), meaning, "{uri}");
         }
         let with_path = format!("models:/{model}/data");
-        assert_eq!(parse(&with_path).unwrap(), ArtifactUri::LoggedModel(model.into(), "data"));
-        for bad in ["", "runs:/", "runs:", "runs:abc", "models:/", "models:/fraud", "models:/@a", "models:/a@", "a\nb"] {
+        assert_eq!(
+            parse(&with_path).unwrap(),
+            ArtifactUri::LoggedModel(model.into(), "data")
+        );
+        for bad in [
+            "",
+            "runs:/",
+            "runs:",
+            "runs:abc",
+            "models:/",
+            "models:/fraud",
+            "models:/@a",
+            "models:/a@",
+            "a\nb",
+        ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -63,7 +63,11 @@ fn etag(content: &[u8]) -> String {
 fn file(folder: &str, request: &Json) -> Handled<String> {
     let folder = safe(folder)?;
     let name = request.text("path").rsplit('/').next().unwrap_or_default().to_owned();
-    Ok(if folder.is_empty() { name } else { format!("{folder}/{name}") })
+    Ok(if folder.is_empty() {
+        name
+    } else {
+        format!("{folder}/{name}")
+    })
 }
 
 /// Begins an upload; `base` is this server's own address.

@@ -258,8 +258,8 @@ async fn files_in_parts_as_a_server_before_an_object_store_takes_them() {
     use serde_json::{Value, json};
     let running = MlflowServer::builder().multipart(true).build().start().await;
     let client = Client::builder(running.url()).unwrap().build().unwrap();
-    let path = "/api/2.0/mlflow-artifacts/mpu/create/0/r/artifacts/big.bin";
-    let body = json!({"path": "0/r/artifacts/big.bin", "num_parts": 2});
+    let path = "/api/2.0/mlflow-artifacts/mpu/create/0/r/artifacts";
+    let body = json!({"path": "/tmp/big.bin", "num_parts": 2});
     let made: Value = client.raw(http::Method::POST, path, &body).await.unwrap();
     let http = reqwest::Client::new();
     let mut parts = Vec::new();
@@ -269,8 +269,8 @@ async fn files_in_parts_as_a_server_before_an_object_store_takes_them() {
         let etag = answer.headers()["etag"].to_str().unwrap().to_owned();
         parts.push(json!({"part_number": number, "etag": etag, "url": url}));
     }
-    let body = json!({"path": "0/r/artifacts/big.bin", "upload_id": made["upload_id"], "parts": parts});
-    let path = "/api/2.0/mlflow-artifacts/mpu/complete/0/r/artifacts/big.bin";
+    let body = json!({"path": "/tmp/big.bin", "upload_id": made["upload_id"], "parts": parts});
+    let path = "/api/2.0/mlflow-artifacts/mpu/complete/0/r/artifacts";
     let _: Value = client.raw(http::Method::POST, path, &body).await.unwrap();
     let path = "/api/2.0/mlflow-artifacts/presigned/0/r/artifacts/big.bin";
     let signed: Value = client.raw(http::Method::GET, path, &()).await.unwrap();

@@ -12,6 +12,10 @@ use mlflow_client::{
     testing::{Fault, MlflowServer, RunningMlflowServer},
 };
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
 
 const MIB: usize = 1 << 20;
@@ -33,11 +37,16 @@ async fn repository(running: &RunningMlflowServer) -> ArtifactRepository {
 
 fn parts() -> TransferOptions {
     let least = 5 * MIB as u64;
-    TransferOptions::new().multipart_minimum(MIB as u64).upload_chunk(least).download_chunk(least)
+    TransferOptions::new()
+        .multipart_minimum(MIB as u64)
+        .upload_chunk(least)
+        .download_chunk(least)
 }
 
 fn large(folder: &Path) -> (std::path::PathBuf, Vec<u8>) {
-    let content: Vec<u8> = (0..11 * MIB / 4).flat_map(|n| u32::try_from(n).unwrap().to_le_bytes()).collect();
+    let content: Vec<u8> = (0..11 * MIB / 4)
+        .flat_map(|n| u32::try_from(n).unwrap().to_le_bytes())
+        .collect();
     let path = folder.join("large");
     std::fs::write(&path, &content).unwrap();
     (path, content)
@@ -45,7 +54,10 @@ fn large(folder: &Path) -> (std::path::PathBuf, Vec<u8>) {
 
 fn count(mlflow: &MlflowServer, method: &str, part: &str) -> usize {
     let requests = mlflow.requests();
-    requests.iter().filter(|request| request.method == method && request.path.contains(part)).count()
+    requests
+        .iter()
+        .filter(|request| request.method == method && request.path.contains(part))
+        .count()
 }
 
 #[tokio::test]
@@ -56,7 +68,9 @@ async fn large_files_go_past_the_server_in_parts() {
     let (path, content) = large(folder.path());
     let told = Arc::new(Mutex::new(0));
     let into = Arc::clone(&told);
-    let options = parts().verify_parts(true).on_progress(move |at| *into.lock().unwrap() = at.bytes);
+    let options = parts()
+        .verify_parts(true)
+        .on_progress(move |at| *into.lock().unwrap() = at.bytes);
     let repository = repository(&running).await.with(options);
     // A part that fails is sent again, alone.
     mlflow.fault(Fault::status(503).method("PUT").path("/object-store/"));
@@ -73,7 +87,9 @@ async fn large_files_go_past_the_server_in_parts() {
     assert_eq!(count(&mlflow, "GET", "/mlflow-artifacts/artifacts/"), 0);
     // Small ones do not.
     repository.upload("small", "s").await.unwrap();
-    let never = parts().multipart_upload(DirectTransfer::Never).presigned_download(DirectTransfer::Never);
+    let never = parts()
+        .multipart_upload(DirectTransfer::Never)
+        .presigned_download(DirectTransfer::Never);
     let repository = repository.with(never);
     repository.upload_file("model/large", &path).await.unwrap();
     repository.download_file("model/large", &target).await.unwrap();
@@ -92,9 +108,23 @@ async fn an_upload_in_parts_that_fails_is_aborted() {
     assert!(matches!(failed, Err(Error::PermissionDenied(_))), "{failed:?}");
     assert_eq!(count(&mlflow, "POST", "/mpu/abort/"), 1);
     mlflow.clear_faults();
-    mlflow.fault(Fault::delay(Duration::from_secs(60)).method("PUT").path("/object-store/").times(3));
-    let dropped = repository.upload_file("large", &path);
-    assert!(tokio::time::timeout(Duration::from_millis(300), dropped).await.is_err());
+    mlflow.fault(
+        Fault::delay(Duration::from_secs(60))
+            .method("PUT")
+            .path("/object-store/")
+            .times(3),
+    );
+    let (begun, wait) = tokio::sync::oneshot::channel();
+    let begun = Mutex::new(Some(begun));
+    let options = parts().on_progress(move |_| {
+        if let Some(begun) = begun.lock().unwrap().take() {
+            let _ = begun.send(());
+        }
+    });
+    let slow = repository.clone().with(options);
+    let task = tokio::spawn(async move { slow.upload_file("large", &path).await });
+    wait.await.unwrap();
+    task.abort();
     let until = std::time::Instant::now() + Duration::from_secs(20);
     while count(&mlflow, "POST", "/mpu/abort/") < 2 {
         assert!(std::time::Instant::now() < until, "the upload was not aborted");
@@ -109,33 +139,49 @@ async fn what_the_server_does_not_offer_goes_through_it() {
     let running = mlflow.start().await;
     let folder = tempfile::tempdir().unwrap();
     let (path, content) = large(folder.path());
-    let always = parts().multipart_upload(DirectTransfer::Always).presigned_download(DirectTransfer::Always);
+    let always = parts()
+        .multipart_upload(DirectTransfer::Always)
+        .presigned_download(DirectTransfer::Always);
     let repository = repository(&running).await.with(always);
     repository.upload_file("large", &path).await.unwrap();
-    repository.download_file("large", folder.path().join("down")).await.unwrap();
+    repository
+        .download_file("large", folder.path().join("down"))
+        .await
+        .unwrap();
     assert!(std::fs::read(folder.path().join("down")).unwrap() == content);
     assert_eq!(count(&mlflow, "POST", "/mpu/create/"), 1);
 }
 
 #[tokio::test]
-async fn a_download_that_breaks_goes_on() {
+async fn a_transfer_that_breaks_is_tried_again() {
     for version in [MlflowServer::MLFLOW_3, MlflowServer::MLFLOW_2] {
         let mlflow = MlflowServer::builder().version(version).build();
         let running = mlflow.start().await;
         let folder = tempfile::tempdir().unwrap();
         let (path, content) = large(folder.path());
         let repository = repository(&running).await;
-        repository.upload_file("large", &path).await.unwrap();
-        mlflow.fault(Fault::truncated().method("GET").path("large").times(2));
-        let down: Vec<_> = repository.download("large").await.unwrap().try_collect().await.unwrap();
-        assert!(down.concat() == content, "{version}");
+        mlflow.fault(Fault::reset().method("PUT").path("large"));
+        mlflow.fault(Fault::lost_answer().method("PUT").path("large"));
+        mlflow.fault(Fault::status(502).method("PUT").path("large"));
+        repository.upload_file("d/large", &path).await.unwrap();
         mlflow.fault(Fault::reset().method("GET").path("large"));
+        mlflow.fault(Fault::status(503).method("GET").path("large"));
+        let down: Vec<_> = repository
+            .download("d/large")
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
+        assert!(down.concat() == content, "{version}");
+        // Cut off cleanly, so that only the size in the list tells.
         mlflow.fault(Fault::truncated().method("GET").path("large"));
         let target = folder.path().join("down");
-        repository.download_file("large", &target).await.unwrap();
-        assert!(std::fs::read(&target).unwrap() == content, "{version}");
-        mlflow.fault(Fault::truncated().method("PUT").path("large"));
-        repository.upload_file("large", &path).await.unwrap();
+        repository.download_folder("d", &target).await.unwrap();
+        assert!(std::fs::read(target.join("large")).unwrap() == content, "{version}");
+        mlflow.fault(Fault::status(403).method("PUT").path("large"));
+        let refused = repository.upload_file("d/large", &path).await;
+        assert!(matches!(refused, Err(Error::PermissionDenied(_))), "{refused:?}");
     }
 }
 
@@ -172,7 +218,9 @@ fn with_run(request: &Request) -> Option<ResponseTemplate> {
     }, "data": {}}});
     let body = match request.url.path() {
         "/api/2.0/mlflow/runs/get" => run,
-        "/api/3.0/mlflow/server-info" => json!({"multipart_uploads_enabled": true, "multipart_downloads_enabled": true}),
+        "/api/3.0/mlflow/server-info" => {
+            json!({"multipart_uploads_enabled": true, "multipart_downloads_enabled": true})
+        }
         _ => return None,
     };
     Some(ResponseTemplate::new(200).set_body_json(body))
@@ -184,7 +232,16 @@ async fn of_run(server: &MockServer) -> ArtifactRepository {
 
 #[tokio::test]
 async fn names_that_lead_out_of_the_folder_are_refused() {
-    for name in ["../evil", "..", "/etc/passwd", "a/../../evil", "a\\..\\evil", "a\0b", "", "."] {
+    for name in [
+        "../evil",
+        "..",
+        "/etc/passwd",
+        "a/../../evil",
+        "a\\..\\evil",
+        "a\0b",
+        "",
+        ".",
+    ] {
         let (server, _) = scripted(move |request| {
             let list = json!({"files": [{"path": "good", "file_size": 1}, {"path": name, "file_size": 1}]});
             let file = || ResponseTemplate::new(200).set_body_raw("x", "application/octet-stream");
@@ -198,7 +255,10 @@ async fn names_that_lead_out_of_the_folder_are_refused() {
         let outer = tempfile::tempdir().unwrap();
         let target = outer.path().join("target");
         let result = of_run(&server).await.download_folder("", &target).await;
-        assert!(matches!(result, Err(Error::UnexpectedResponse(_))), "{name:?}: {result:?}");
+        assert!(
+            matches!(result, Err(Error::UnexpectedResponse(_))),
+            "{name:?}: {result:?}"
+        );
         assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 0, "{name:?}");
     }
 }
@@ -249,7 +309,10 @@ async fn credentials_stay_with_the_server() {
     let (path, content) = large(folder.path());
     let repository = of_run(&server).await.with(parts());
     repository.upload_file("model/large", &path).await.unwrap();
-    repository.download_file("model/large", folder.path().join("down")).await.unwrap();
+    repository
+        .download_file("model/large", folder.path().join("down"))
+        .await
+        .unwrap();
     let at_store = at_store.lock().unwrap();
     assert_eq!(at_store.len(), 4);
     for request in at_store.iter() {
@@ -257,16 +320,29 @@ async fn credentials_stay_with_the_server() {
         assert_eq!(request.headers["x-ms-blob-type"], "BlockBlob");
         assert_ne!(request.headers["host"], "evil");
         if request.method.as_str() == "PUT" {
-            assert_eq!(request.headers["content-length"], request.body.len().to_string().as_str());
+            assert_eq!(
+                request.headers["content-length"],
+                request.body.len().to_string().as_str()
+            );
             assert!(!request.headers.contains_key("transfer-encoding"));
         }
     }
     let sent: usize = at_store.iter().map(|request| request.body.len()).sum();
     assert_eq!(sent, content.len());
     let at_server = at_server.lock().unwrap();
-    assert!(at_server.iter().all(|request| request.headers.contains_key("authorization")));
-    let complete = at_server.iter().find(|request| request.url.path().contains("/mpu/complete/")).unwrap();
-    assert_eq!(complete.url.path(), "/api/2.0/mlflow-artifacts/mpu/complete/1/r/artifacts/model");
+    assert!(
+        at_server
+            .iter()
+            .all(|request| request.headers.contains_key("authorization"))
+    );
+    let complete = at_server
+        .iter()
+        .find(|request| request.url.path().contains("/mpu/complete/"))
+        .unwrap();
+    assert_eq!(
+        complete.url.path(),
+        "/api/2.0/mlflow-artifacts/mpu/complete/1/r/artifacts/model"
+    );
     let body: serde_json::Value = complete.body_json().unwrap();
     assert_eq!((&body["path"], &body["upload_id"]), (&json!("large"), &json!("u")));
     assert_eq!(body["parts"][2]["part_number"], 3);
@@ -281,8 +357,9 @@ async fn a_store_out_of_reach_is_gone_round() {
             let address = "http://127.0.0.1:1/bucket?X-Amz-Signature=s1gnature";
             let path = request.url.path();
             if path.contains("/mpu/create/") {
-                let credentials: Vec<_> =
-                    (1..=3).map(|number| json!({"url": address, "part_number": number})).collect();
+                let credentials: Vec<_> = (1..=3)
+                    .map(|number| json!({"url": address, "part_number": number}))
+                    .collect();
                 return ResponseTemplate::new(200).set_body_json(json!({"upload_id": "u", "credentials": credentials}));
             }
             if path.contains("/presigned/") {
@@ -299,7 +376,10 @@ async fn a_store_out_of_reach_is_gone_round() {
     let (path, content) = large(folder.path());
     let repository = of_run(&server).await.with(parts());
     repository.upload_file("large", &path).await.unwrap();
-    repository.download_file("large", folder.path().join("down")).await.unwrap();
+    repository
+        .download_file("large", folder.path().join("down"))
+        .await
+        .unwrap();
     assert_eq!(std::fs::read(folder.path().join("down")).unwrap(), b"x");
     let seen = seen.lock().unwrap();
     let path = |request: &&Request| request.url.path().to_owned();
@@ -311,7 +391,8 @@ async fn a_store_out_of_reach_is_gone_round() {
 #[tokio::test]
 async fn addresses_of_stores_stay_out_of_errors() {
     let (store, _) = scripted(|_| {
-        ResponseTemplate::new(403).set_body_string("<Error><Code>AccessDenied</Code><Message>s1gnature</Message></Error>")
+        ResponseTemplate::new(403)
+            .set_body_string("<Error><Code>AccessDenied</Code><Message>s1gnature</Message></Error>")
     })
     .await;
     let address = format!("{}/bucket/key?X-Amz-Signature=s1gnature", store.uri());
@@ -321,37 +402,118 @@ async fn addresses_of_stores_stay_out_of_errors() {
     })
     .await;
     let folder = tempfile::tempdir().unwrap();
-    let error = of_run(&server).await.download_file("f", folder.path().join("f")).await.unwrap_err();
+    let error = of_run(&server)
+        .await
+        .download_file("f", folder.path().join("f"))
+        .await
+        .unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(matches!(error, Error::PermissionDenied(_)), "{text}");
     assert!(text.contains("AccessDenied") && !text.contains("s1gnature"), "{text}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-#[tokio::test]
-async fn a_file_that_changes_is_read_from_the_beginning() {
-    let tries = Arc::new(Mutex::new(0_u8));
-    let (server, _) = scripted(move |request| {
-        with_run(request).unwrap_or_else(|| {
-            if request.url.path().contains("/presigned/") {
-                return ResponseTemplate::new(501);
+/// A server of one run that answers requests for files with these bytes, one after the other, and ends the connection after
+/// each. Gives its address, and the heads of those requests.
+async fn raw(answers: Vec<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&heads);
+    tokio::spawn(async move {
+        let mut answers = answers.into_iter();
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                match connection.read_u8().await {
+                    Ok(byte) => head.push(byte),
+                    Err(_) => break,
+                }
             }
-            let mut tries = tries.lock().unwrap();
-            *tries += 1;
-            // Ends early, and has become another file by the time it is asked for again.
-            let (etag, body) = if *tries == 1 { ("\"a\"", "aaaa") } else { ("\"b\"", "bbbbbbbb") };
-            let size = if *tries == 1 { "9" } else { "8" };
-            ResponseTemplate::new(200)
-                .insert_header("etag", etag)
-                .insert_header("content-length", size)
-                .set_body_raw(body, "application/octet-stream")
-        })
-    })
-    .await;
+            let head = String::from_utf8_lossy(&head).to_lowercase();
+            let answer = if head.contains("runs/get") {
+                let run = r#"{"run": {"info": {"run_id": "r", "experiment_id": "1", "artifact_uri": "mlflow-artifacts:/1/r"}, "data": {}}}"#;
+                format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{run}",
+                    run.len()
+                )
+            } else if head.contains("server-info") {
+                "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned()
+            } else {
+                seen.lock().unwrap().push(head);
+                let Some(answer) = answers.next() else { break };
+                format!("HTTP/1.1 {answer}")
+            };
+            let _ = connection.write_all(answer.as_bytes()).await;
+            let _ = connection.shutdown().await;
+        }
+    });
+    (address, heads)
+}
+
+async fn fetched(answers: Vec<&'static str>) -> (Result<Vec<u8>, Error>, Vec<String>) {
+    let (address, heads) = raw(answers).await;
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("f");
-    of_run(&server).await.download_file("f", &target).await.unwrap();
-    assert_eq!(std::fs::read(target).unwrap(), b"bbbbbbbb");
+    let repository = client(address).artifacts().of_run(&"r".into()).await.unwrap();
+    let result = repository.download_file("f", &target).await;
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, usize::from(result.is_ok()));
+    let heads = heads.lock().unwrap().clone();
+    (result.map(|_| std::fs::read(&target).unwrap()), heads)
+}
+
+#[tokio::test]
+async fn the_rest_of_a_file_is_asked_for() {
+    let (got, heads) = fetched(vec![
+        "200 OK\r\netag: \"a\"\r\ncontent-length: 8\r\n\r\nabc",
+        "206 Partial Content\r\netag: \"a\"\r\ncontent-range: bytes 3-7/8\r\ncontent-length: 5\r\n\r\nde",
+        "206 Partial Content\r\netag: \"a\"\r\ncontent-range: bytes 5-7/8\r\ncontent-length: 3\r\n\r\nfgh",
+    ])
+    .await;
+    assert_eq!(got.unwrap(), b"abcdefgh");
+    assert!(!heads[0].contains("range:"), "{heads:?}");
+    assert!(
+        heads[1].contains("range: bytes=3-") && heads[1].contains("if-range: \"a\""),
+        "{heads:?}"
+    );
+    assert!(heads[2].contains("range: bytes=5-"), "{heads:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_read_from_the_beginning() {
+    let changed = vec![
+        "200 OK\r\netag: \"a\"\r\ncontent-length: 9\r\n\r\naaaa",
+        "200 OK\r\netag: \"b\"\r\ncontent-length: 8\r\n\r\nbbbbbbbb",
+        "200 OK\r\netag: \"b\"\r\ncontent-length: 8\r\n\r\nbbbbbbbb",
+    ];
+    assert_eq!(fetched(changed).await.0.unwrap(), b"bbbbbbbb");
+    // Without an `ETag` only the bytes tell.
+    let same = vec![
+        "200 OK\r\ncontent-length: 6\r\n\r\nabc",
+        "200 OK\r\ncontent-length: 6\r\n\r\nabcdef",
+    ];
+    assert_eq!(fetched(same).await.0.unwrap(), b"abcdef");
+    let other = vec![
+        "200 OK\r\ncontent-length: 6\r\n\r\nabc",
+        "200 OK\r\ncontent-length: 6\r\n\r\nabXdef",
+        "200 OK\r\ncontent-length: 6\r\n\r\nabXdef",
+    ];
+    assert_eq!(fetched(other).await.0.unwrap(), b"abXdef");
+    let wrong_part = vec![
+        "200 OK\r\netag: \"a\"\r\ncontent-length: 8\r\n\r\nabc",
+        "206 Partial Content\r\netag: \"a\"\r\ncontent-range: bytes 4-7/8\r\ncontent-length: 4\r\n\r\nefgh",
+        "200 OK\r\netag: \"a\"\r\ncontent-length: 8\r\n\r\nabcdefgh",
+    ];
+    assert_eq!(fetched(wrong_part).await.0.unwrap(), b"abcdefgh");
+    let compressed = vec!["200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc"];
+    assert!(matches!(fetched(compressed).await.0, Err(Error::UnexpectedResponse(_))));
+    let login = vec!["200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>"];
+    assert!(matches!(fetched(login).await.0, Err(Error::LoginPage(_))));
+    let never = vec!["200 OK\r\ncontent-length: 6\r\n\r\n"; 20];
+    let (result, heads) = fetched(never).await;
+    assert!(matches!(result, Err(Error::Interrupted(_))), "{result:?}");
+    assert_eq!(heads.len(), 5);
 }
 
 #[cfg(feature = "object-store")]
@@ -360,14 +522,20 @@ async fn stores_of_their_own_are_reached_the_same_way() {
     use mlflow_client::object_store::{ObjectStore, memory::InMemory};
     let (server, _) = scripted(|request| {
         let local = request.url.query().is_some_and(|query| query.contains("run_id=local"));
-        let uri = if local { "/mnt/mlruns/0/local/artifacts" } else { "s3://bucket/0/r/artifacts" };
+        let uri = if local {
+            "/mnt/mlruns/0/local/artifacts"
+        } else {
+            "s3://bucket/0/r/artifacts"
+        };
         ResponseTemplate::new(200).set_body_json(json!({"run": {"info": {
             "run_id": "r", "experiment_id": "1", "status": "RUNNING", "artifact_uri": uri,
         }, "data": {}}}))
     })
     .await;
     let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    let artifacts = client(server.uri()).artifacts().store("s3://bucket", Arc::clone(&memory));
+    let artifacts = client(server.uri())
+        .artifacts()
+        .store("s3://bucket", Arc::clone(&memory));
     let refused = artifacts.of_run(&"local".into()).await;
     assert!(matches!(refused, Err(Error::InvalidRequest(_))), "{refused:?}");
     let repository = artifacts.of_run(&"r".into()).await.unwrap().with(parts());
@@ -380,7 +548,10 @@ async fn stores_of_their_own_are_reached_the_same_way() {
     repository.upload_stream("model/d/stream", stream).await.unwrap();
     assert_eq!(repository.read("model/d/stream").await.unwrap(), "abc");
     let listed = repository.list("model").await.unwrap();
-    let listed: Vec<_> = listed.iter().map(|file| (file.path.as_str(), file.is_dir, file.size())).collect();
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|file| (file.path.as_str(), file.is_dir, file.size()))
+        .collect();
     assert_eq!(
         listed,
         [
@@ -394,7 +565,10 @@ async fn stores_of_their_own_are_reached_the_same_way() {
     repository.download_folder("model", &down).await.unwrap();
     assert!(std::fs::read(down.join("large")).unwrap() == content);
     assert!(repository.read("model/missing").await.unwrap_err().is_not_found());
-    assert!(matches!(repository.upload("../x", "x").await, Err(Error::InvalidRequest(_))));
+    assert!(matches!(
+        repository.upload("../x", "x").await,
+        Err(Error::InvalidRequest(_))
+    ));
     repository.delete("model/small").await.unwrap();
     repository.delete("model/d").await.unwrap();
     repository.delete("model/missing").await.unwrap();

@@ -10,7 +10,11 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 async fn start(client: &Client) -> ActiveRun {
     let experiment = client.experiments().get_or_create(&unique("active")).await.unwrap();
-    client.runs().start(StartRun::new(experiment.experiment_id)).await.unwrap()
+    client
+        .runs()
+        .start(StartRun::new(experiment.experiment_id))
+        .await
+        .unwrap()
 }
 
 async fn read(client: &Client, id: &RunId) -> Run {
@@ -20,7 +24,9 @@ async fn read(client: &Client, id: &RunId) -> Run {
 pub(super) async fn runs_end_as_their_values_do(client: &Client) {
     let run = start(client).await;
     assert_eq!(run.run().info.status, RunStatus::Running);
-    run.log_batch(&LogBatch::new().param("p", "1").metric(Metric::new("m", 1.0))).await.unwrap();
+    run.log_batch(&LogBatch::new().param("p", "1").metric(Metric::new("m", 1.0)))
+        .await
+        .unwrap();
     let dataset = DatasetInput::new("penguins", "d1", "local", "{}")
         .context("train")
         .schema(r#"{"mlflow_colspec": []}"#)
@@ -44,7 +50,10 @@ pub(super) async fn runs_end_as_their_values_do(client: &Client) {
     assert_eq!(read(client, &id).await.info.status, RunStatus::Failed);
     let good = start(client).await;
     let id = good.id().clone();
-    let seven = good.scope(async |run| run.log_param("a", "b").await.map(|()| 7)).await.unwrap();
+    let seven = good
+        .scope(async |run| run.log_param("a", "b").await.map(|()| 7))
+        .await
+        .unwrap();
     assert_eq!((seven, read(client, &id).await.info.status), (7, RunStatus::Finished));
     let detached = start(client).await.detach();
     assert!(client.runs().wait_for_ends(LIMIT).await);
@@ -96,7 +105,10 @@ pub(super) async fn runs_are_nested_and_taken_up(client: &Client) {
     let child = parent.start_nested(StartRun::new("").run_name("a part")).await.unwrap();
     assert_eq!(child.run().info.experiment_id, parent.run().info.experiment_id);
     let child_id = child.finish().await.unwrap().run_id;
-    assert_eq!(read(client, &child_id).await.tag(tags::PARENT_RUN_ID), Some(parent.id().as_str()));
+    assert_eq!(
+        read(client, &child_id).await.tag(tags::PARENT_RUN_ID),
+        Some(parent.id().as_str())
+    );
     let id = parent.finish().await.unwrap().run_id;
 
     let again = StartRun::in_default_experiment()
@@ -110,10 +122,16 @@ pub(super) async fn runs_are_nested_and_taken_up(client: &Client) {
     again.finish().await.unwrap();
     let run = read(client, &id).await;
     assert_eq!((run.tag("mine"), run.tag(tags::NOTE)), (Some("1"), Some("**more**")));
-    assert_eq!((run.info.run_name.as_str(), run.tag(tags::SOURCE_TYPE)), ("again", Some("LOCAL")));
+    assert_eq!(
+        (run.info.run_name.as_str(), run.tag(tags::SOURCE_TYPE)),
+        ("again", Some("LOCAL"))
+    );
     assert!(run.tag(tags::USER).is_some_and(|user| !user.is_empty()));
     let nobody = StartRun::new("").resume("0123456789abcdef0123456789abcdef");
     assert!(client.runs().start(nobody).await.unwrap_err().is_not_found());
     let never_over = StartRun::new("0").status_on_drop(RunStatus::Running);
-    assert!(matches!(client.runs().start(never_over).await, Err(Error::InvalidRequest(_))));
+    assert!(matches!(
+        client.runs().start(never_over).await,
+        Err(Error::InvalidRequest(_))
+    ));
 }

@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mlflow_client::{
-    Client, CreateModelVersion, Digest, DigestAlgorithm, Error, FileInfo, Stage, TransferOptions,
-};
+use mlflow_client::{Client, CreateModelVersion, Digest, DigestAlgorithm, Error, FileInfo, Stage, TransferOptions};
 
 use super::{run, unique};
 
@@ -76,11 +74,24 @@ pub(super) async fn folders_go_up_and_come_down(client: &Client) {
     let paths: Vec<_> = up.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(
         paths,
-        ["model/100%.txt", "model/MLmodel", "model/data/deep/er/empty", "model/data/weights 1+ü.bin"]
+        [
+            "model/100%.txt",
+            "model/MLmodel",
+            "model/data/deep/er/empty",
+            "model/data/weights 1+ü.bin"
+        ]
     );
     let all: Vec<FileInfo> = repository.list_all("").try_collect().await.unwrap();
-    let shown = |is_dir| all.iter().filter(|file| file.is_dir == is_dir).map(|file| file.path.as_str()).collect::<Vec<_>>();
-    assert_eq!(shown(true), ["model", "model/data", "model/data/deep", "model/data/deep/er"]);
+    let shown = |is_dir| {
+        all.iter()
+            .filter(|file| file.is_dir == is_dir)
+            .map(|file| file.path.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown(true),
+        ["model", "model/data", "model/data/deep", "model/data/deep/er"]
+    );
     let mut files = shown(false);
     files.sort_unstable();
     assert_eq!(files, paths);
@@ -91,7 +102,10 @@ pub(super) async fn folders_go_up_and_come_down(client: &Client) {
     assert_eq!(down, up);
     assert_eq!(std::fs::read(into.join("data/weights 1+ü.bin")).unwrap(), b"w");
     assert_eq!(std::fs::read(into.join("data/deep/er/empty")).unwrap(), b"");
-    let names: Vec<_> = std::fs::read_dir(&into).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> = std::fs::read_dir(&into)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(names.len(), 3, "nothing else is left there: {names:?}");
     assert!(repository.download_folder("nothing", &into).await.unwrap().is_empty());
 }
@@ -113,14 +127,28 @@ pub(super) async fn files_are_moved_whole(client: &Client) {
     assert_eq!(*told.lock().unwrap(), (3_000_001, Some(3_000_001)));
     std::fs::write(&target, "old").unwrap();
     let digest = Digest::of(DigestAlgorithm::Sha256, &content);
-    let expecting = |digest: &Digest| repository.clone().with(TransferOptions::new().expect(digest.clone()).sync(true));
-    let refused = expecting(&Digest::of(DigestAlgorithm::Md5, "other")).download_file("large.bin", &target).await;
+    let expecting = |digest: &Digest| {
+        repository
+            .clone()
+            .with(TransferOptions::new().expect(digest.clone()).sync(true))
+    };
+    let refused = expecting(&Digest::of(DigestAlgorithm::Md5, "other"))
+        .download_file("large.bin", &target)
+        .await;
     assert!(matches!(refused, Err(Error::UnexpectedResponse(_))), "{refused:?}");
     assert_eq!(std::fs::read(&target).unwrap(), b"old");
     let got = expecting(&digest).download_file("large.bin", &target).await.unwrap();
-    assert_eq!((got.bytes, std::fs::read(&target).unwrap() == content), (3_000_001, true));
+    assert_eq!(
+        (got.bytes, std::fs::read(&target).unwrap() == content),
+        (3_000_001, true)
+    );
     watched.download_file("large.bin", &target).await.unwrap();
-    assert_eq!(*told.lock().unwrap(), (3_000_001, Some(3_000_001)));
+    // MLflow 2 does not tell the size.
+    let (bytes, size) = *told.lock().unwrap();
+    assert!(
+        bytes == 3_000_001 && size.is_none_or(|size| size == bytes),
+        "{bytes} {size:?}"
+    );
     // What is not there leaves no trace.
     let missing = repository.download_file("missing", &target).await.unwrap_err();
     assert!(!missing.is_retryable(), "{missing}");
@@ -140,7 +168,11 @@ pub(super) async fn addresses_lead_to_artifacts(client: &Client) {
         .create(CreateModelVersion::of_run(&name, &id, "model"))
         .await
         .unwrap();
-    client.registered_models().set_alias(&name, "champion", version.version).await.unwrap();
+    client
+        .registered_models()
+        .set_alias(&name, "champion", version.version)
+        .await
+        .unwrap();
     client
         .model_versions()
         .transition_stage(&name, version.version, Stage::Staging, false)
@@ -165,8 +197,15 @@ pub(super) async fn addresses_lead_to_artifacts(client: &Client) {
         let error = artifacts.at(&missing).await.unwrap_err();
         assert!(error.is_not_found(), "{missing}: {error}");
     }
-    for bad in [format!("models:/{name}"), format!("runs:/{id}/../x"), "runs:/".to_owned()] {
-        assert!(matches!(artifacts.at(&bad).await, Err(Error::InvalidRequest(_))), "{bad}");
+    for bad in [
+        format!("models:/{name}"),
+        format!("runs:/{id}/../x"),
+        "runs:/".to_owned(),
+    ] {
+        assert!(
+            matches!(artifacts.at(&bad).await, Err(Error::InvalidRequest(_))),
+            "{bad}"
+        );
     }
     let elsewhere = artifacts.at("mlflow-artifacts://other.example.com/1").await;
     assert!(matches!(elsewhere, Err(Error::Unsupported(_))), "{elsewhere:?}");
