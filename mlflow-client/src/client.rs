@@ -461,7 +461,7 @@ impl ClientBuilder {
                 default_experiment: self.default_experiment.clone(),
                 artifact_uris: Mutex::default(),
                 server_info: OnceCell::new(),
-                store_http: store_http.clone(),
+                store_http: Arc::clone(&store_http),
                 endings: Endings::default(),
             }),
         };

@@ -84,7 +84,7 @@ pub struct FileError {
 }
 
 impl FileError {
-    pub(crate) fn new(operation: &'static str, path: &Path, error: std::io::Error) -> Error {
+    pub(crate) fn of(operation: &'static str, path: &Path, error: std::io::Error) -> Error {
         Error::File(Box::new(Self {
             operation,
             path: path.to_owned(),

@@ -220,7 +220,7 @@ pub(super) async fn start(client: &Client, start: StartRun) -> Result<ActiveRun>
     #[cfg(feature = "system-metrics")]
     let metrics = start
         .system_metrics
-        .map(|metrics| Sampler::start(client, &run, metrics, resumed));
+        .map(|metrics| Sampler::start(client, &run, &metrics, resumed));
     #[cfg(not(feature = "system-metrics"))]
     let _ = resumed;
     Ok(ActiveRun {

@@ -126,25 +126,25 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn start(client: &Client, run: &Run, settings: SystemMetrics, resumed: bool) -> Self {
-        Self::start_with(client, run, settings, resumed, Arc::new(machine::Machine::default()))
+    pub(super) fn start(client: &Client, run: &Run, settings: &SystemMetrics, resumed: bool) -> Self {
+        Self::start_with(client, run, settings, resumed, Arc::new(machine::Machine))
     }
 
-    fn start_with(client: &Client, run: &Run, settings: SystemMetrics, resumed: bool, source: Arc<dyn Look>) -> Self {
+    fn start_with(client: &Client, run: &Run, settings: &SystemMetrics, resumed: bool, source: Arc<dyn Look>) -> Self {
         let (stop, stopped) = oneshot::channel();
         // A run that is taken up goes on with the steps it had.
-        let mine = run
+        let earlier = run
             .data
             .metrics
             .iter()
             .filter(|metric| resumed && metric.key.starts_with(PREFIX));
-        let step = mine.map(|metric| metric.step.saturating_add(1)).max().unwrap_or(0);
+        let first = earlier.map(|metric| metric.step.saturating_add(1)).max().unwrap_or(0);
         let work = Work {
             client: client.clone(),
             run: run.id().clone(),
             prefix: settings.prefix(),
             samples: settings.samples,
-            step,
+            step: first,
             source,
             collected: BTreeMap::new(),
         };
@@ -465,7 +465,7 @@ mod tests {
             .samples_before_logging(2)
             .node("n0");
         let source = Arc::new(Scripted::default());
-        let sampler = Sampler::start_with(&client, &run, settings, false, source.clone());
+        let sampler = Sampler::start_with(&client, &run, &settings, false, Arc::<Scripted>::clone(&source));
         // Five looks: one to compare to, and two times two.
         let until = Instant::now() + Duration::from_secs(20);
         while *source.0.lock().unwrap() < 5 && Instant::now() < until {

@@ -1,5 +1,6 @@
 //! Digests of files.
 
+use std::fmt::Write as _;
 use std::{fmt, io::Read, path::Path, str::FromStr};
 
 use md5::Md5;
@@ -61,7 +62,7 @@ impl Digest {
             }
         });
         let result = work.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        result.map_err(|error| FileError::new("artifacts.digest", &failed, error))
+        result.map_err(|error| FileError::of("artifacts.digest", &failed, error))
     }
 
     /// Kind.
@@ -71,7 +72,10 @@ impl Digest {
 
     /// The digest in hexadecimal digits, in lower case.
     pub fn to_hex(&self) -> String {
-        self.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.bytes.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 }
 

@@ -125,7 +125,7 @@ impl ArtifactRepository {
         let folder = folder.as_ref();
         tokio::fs::create_dir_all(folder)
             .await
-            .map_err(|error| crate::error::FileError::new(operation, folder, error))?;
+            .map_err(|error| crate::error::FileError::of(operation, folder, error))?;
         let mut done: Vec<TransferredFile> = stream::iter(jobs)
             .map(|(file, local)| async move {
                 let target = local::place_below(operation, folder, &local).await?;

@@ -31,11 +31,11 @@ pub(super) struct LocalFile {
 impl LocalFile {
     pub(super) async fn look(operation: &'static str, path: &Path) -> Result<Self> {
         let metadata = tokio::fs::metadata(path).await;
-        let metadata = metadata.map_err(|error| FileError::new(operation, path, error))?;
+        let metadata = metadata.map_err(|error| FileError::of(operation, path, error))?;
         // A pipe would keep the caller waiting for ever.
         if !metadata.is_file() {
             let kind = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-            return Err(FileError::new(operation, path, kind));
+            return Err(FileError::of(operation, path, kind));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -50,7 +50,7 @@ impl LocalFile {
             return Ok(());
         }
         let changed = io::Error::other("it changed while it was read");
-        Err(FileError::new(operation, &self.path, changed))
+        Err(FileError::of(operation, &self.path, changed))
     }
 
     /// The bytes from `from` on, `length` of them.
@@ -102,13 +102,13 @@ impl PartialFile {
             .is_ok_and(|metadata| metadata.is_dir())
         {
             let error = io::Error::new(io::ErrorKind::IsADirectory, "it is a folder");
-            return Err(FileError::new(operation, target, error));
+            return Err(FileError::of(operation, target, error));
         }
         // Names have a limit of their own.
         let short: String = name.chars().take(40).collect();
         let path = target.with_file_name(format!(".{short}.{}.part", uuid::Uuid::new_v4().simple()));
         let file = OpenOptions::new().write(true).create_new(true).open(&path).await;
-        let mut file = file.map_err(|error| FileError::new(operation, &path, error))?;
+        let mut file = file.map_err(|error| FileError::of(operation, &path, error))?;
         file.set_max_buf_size(PIECE);
         Ok(Self {
             operation,
@@ -124,7 +124,7 @@ impl PartialFile {
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        FileError::new(self.operation, &self.path, error)
+        FileError::of(self.operation, &self.path, error)
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -195,7 +195,7 @@ impl PartialFile {
     pub(super) async fn persist(mut self, sync: bool) -> Result<()> {
         self.close(sync).await?;
         let renamed = tokio::fs::rename(&self.path, &self.target).await;
-        renamed.map_err(|error| FileError::new(self.operation, &self.target, error))?;
+        renamed.map_err(|error| FileError::of(self.operation, &self.target, error))?;
         self.persisted = true;
         Ok(())
     }
@@ -222,12 +222,12 @@ pub(super) struct PartWriter {
 impl PartWriter {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let done = self.file.write_all(bytes).await;
-        done.map_err(|error| FileError::new(self.operation, &self.path, error))
+        done.map_err(|error| FileError::of(self.operation, &self.path, error))
     }
 
     pub(super) async fn finish(mut self) -> Result<()> {
         let done = self.file.flush().await;
-        done.map_err(|error| FileError::new(self.operation, &self.path, error))
+        done.map_err(|error| FileError::of(self.operation, &self.path, error))
     }
 }
 
@@ -244,7 +244,7 @@ pub(super) async fn walk(operation: &'static str, root: &Path, follow_symlinks: 
         Ok(files)
     });
     work.await
-        .unwrap_or_else(|error| Err(FileError::new(operation, Path::new(""), io::Error::other(error))))
+        .unwrap_or_else(|error| Err(FileError::of(operation, Path::new(""), io::Error::other(error))))
 }
 
 fn below(
@@ -255,7 +255,7 @@ fn below(
     follow_symlinks: bool,
     files: &mut Vec<Found>,
 ) -> Result<()> {
-    let failed = |path: &Path, error| FileError::new(operation, path, error);
+    let failed = |path: &Path, error| FileError::of(operation, path, error);
     let refused = |path: &Path, why: &str| failed(path, io::Error::new(io::ErrorKind::InvalidInput, why.to_owned()));
     if depth > MOST_DEPTH {
         return Err(refused(folder, "folders too deep"));
@@ -306,7 +306,7 @@ pub(super) async fn place_below(operation: &'static str, root: &Path, path: &str
     let root = root.to_owned();
     let path = path.to_owned();
     let work = tokio::task::spawn_blocking(move || {
-        let failed = |place: &Path, error| FileError::new(operation, place, error);
+        let failed = |place: &Path, error| FileError::of(operation, place, error);
         let refused =
             |place: &Path, why: &str| failed(place, io::Error::new(io::ErrorKind::InvalidInput, why.to_owned()));
         std::fs::create_dir_all(&root).map_err(|error| failed(&root, error))?;
@@ -340,7 +340,7 @@ pub(super) async fn place_below(operation: &'static str, root: &Path, path: &str
         Ok(place)
     });
     work.await
-        .unwrap_or_else(|error| Err(FileError::new(operation, Path::new(""), io::Error::other(error))))
+        .unwrap_or_else(|error| Err(FileError::of(operation, Path::new(""), io::Error::other(error))))
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ struct Credential {
 /// A part that the store has.
 #[derive(Debug, Clone, Serialize)]
 struct Part {
-    part_number: u64,
+    #[serde(rename = "part_number")]
+    number: u64,
     etag: String,
     url: String,
 }
@@ -134,7 +135,7 @@ pub(super) async fn upload(
             };
         }
     };
-    sent.sort_by_key(|part| part.part_number);
+    sent.sort_by_key(|part| part.number);
     let body = json!({"path": name, "upload_id": upload_id, "parts": sent});
     let complete = call("artifacts.mpu_complete", "complete", &body)?;
     let result = proxy.inner().done(&complete).await;
@@ -203,7 +204,7 @@ async fn part(
         let counted = report.part();
         let result = async {
             let content = file.bytes(range.start, length).await;
-            let content = content.map_err(|error| FileError::new(call.operation, &file.path, error))?;
+            let content = content.map_err(|error| FileError::of(call.operation, &file.path, error))?;
             let hasher = Arc::new(std::sync::Mutex::new(Hasher::new(DigestAlgorithm::Md5)));
             let into = Arc::clone(&hasher);
             let content = content.inspect_ok(move |piece| {
@@ -235,7 +236,7 @@ async fn part(
     })
     .await?;
     Ok(Part {
-        part_number: number,
+        number,
         etag,
         url: call.url.as_str().to_owned(),
     })
@@ -298,9 +299,10 @@ impl Drop for Guard {
         let Some(call) = self.abort.take() else {
             return;
         };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(send_abort(self.client.clone(), call))),
-            Err(_) => tracing::warn!("a multipart upload was dropped outside of a runtime; its parts remain"),
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn(send_abort(self.client.clone(), call)));
+        } else {
+            tracing::warn!("a multipart upload was dropped outside of a runtime; its parts remain");
         }
     }
 }

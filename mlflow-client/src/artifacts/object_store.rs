@@ -51,7 +51,7 @@ impl Stores {
             let root = Path::parse(root).map_err(|_| unfit())?;
             Ok(Store {
                 client: client.clone(),
-                store,
+                objects: store,
                 root,
             })
         };
@@ -96,7 +96,7 @@ fn unfit() -> Error {
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     client: Client,
-    store: Arc<dyn ObjectStore>,
+    objects: Arc<dyn ObjectStore>,
     root: Path,
 }
 
@@ -191,7 +191,7 @@ impl Store {
 
     pub(super) async fn list(&self, path: &str) -> Result<Vec<FileInfo>> {
         let place = self.place(&folder(path)?)?;
-        let found = self.store.list_with_delimiter(Some(&place)).await;
+        let found = self.objects.list_with_delimiter(Some(&place)).await;
         let found = found.map_err(|error| self.failed(Method::GET, path, error))?;
         let name = |place: &Path| place.filename().map(|name| join(path, name));
         let folders = found.common_prefixes.iter().filter_map(name).map(|path| FileInfo {
@@ -213,7 +213,7 @@ impl Store {
 
     pub(super) async fn put_bytes(&self, path: &str, content: Bytes) -> Result<()> {
         let place = self.place(&segments(path)?)?;
-        let done = self.store.put(&place, PutPayload::from_bytes(content)).await;
+        let done = self.objects.put(&place, PutPayload::from_bytes(content)).await;
         done.map(drop).map_err(|error| self.failed(Method::PUT, path, error))
     }
 
@@ -225,7 +225,7 @@ impl Store {
         report: &Report,
     ) -> Result<()> {
         let content = file.bytes(0, file.size).await;
-        let content = content.map_err(|error| FileError::new("artifacts.upload_file", &file.path, error))?;
+        let content = content.map_err(|error| FileError::of("artifacts.upload_file", &file.path, error))?;
         self.put_stream(path, content, options, report.clone()).await
     }
 
@@ -261,7 +261,7 @@ impl Store {
             } else {
                 first.extend_from_slice(&piece);
                 if first.len() >= chunk {
-                    let begun = self.store.put_multipart(&place).await.map_err(failed)?;
+                    let begun = self.objects.put_multipart(&place).await.map_err(failed)?;
                     let mut begun = WriteMultipart::new_with_chunk_size(begun, chunk);
                     begun.put(std::mem::take(&mut first).freeze());
                     parts.0 = Some(begun);
@@ -269,18 +269,16 @@ impl Store {
             }
             report.moved(size);
         }
-        match parts.0.take() {
-            Some(parts) => parts.finish().await.map(drop).map_err(failed),
-            None => {
-                let all = PutPayload::from_bytes(first.freeze());
-                self.store.put(&place, all).await.map(drop).map_err(failed)
-            }
+        if let Some(parts) = parts.0.take() {
+            return parts.finish().await.map(drop).map_err(failed);
         }
+        let all = PutPayload::from_bytes(first.freeze());
+        self.objects.put(&place, all).await.map(drop).map_err(failed)
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<(Option<u64>, BoxStream<'static, Result<Bytes>>)> {
         let place = self.place(&segments(path)?)?;
-        let found = self.store.get_opts(&place, GetOptions::default()).await;
+        let found = self.objects.get_opts(&place, GetOptions::default()).await;
         let found = found.map_err(|error| self.failed(Method::GET, path, error))?;
         let size = found.meta.size;
         let (client, path) = (self.client.clone(), path.to_owned());
@@ -293,18 +291,18 @@ impl Store {
     pub(super) async fn delete(&self, path: &str) -> Result<()> {
         let place = self.place(&segments(path)?)?;
         let failed = |error| self.failed(Method::DELETE, path, error);
-        let below = self.store.list(Some(&place)).map_ok(|object| object.location).boxed();
-        let mut deleted = self.store.delete_stream(below);
+        let below = self.objects.list(Some(&place)).map_ok(|object| object.location).boxed();
+        let mut deleted = self.objects.delete_stream(below);
         while let Some(result) = deleted.next().await {
             match result {
                 Ok(_) | Err(StoreError::NotFound { .. }) => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        match self.store.delete(&place).await {
+        match self.objects.delete(&place).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             // Of a local folder, which is no file.
-            Err(_) if self.store.head(&place).await.is_err() => Ok(()),
+            Err(_) if self.objects.head(&place).await.is_err() => Ok(()),
             Err(error) => Err(failed(error)),
         }
     }

@@ -159,7 +159,7 @@ impl Proxy {
         standstill::repeat(self.inner(), &call, || async {
             report.reset();
             let content = file.bytes(0, file.size).await;
-            let content = content.map_err(|error| crate::error::FileError::new(call.operation, &file.path, error))?;
+            let content = content.map_err(|error| crate::error::FileError::of(call.operation, &file.path, error))?;
             self.put(&call, content, report.clone()).await
         })
         .await

@@ -131,12 +131,11 @@ impl Reader {
         if self.size == Some(self.position) {
             return Ok(Step::End);
         }
-        let body = match &mut self.body {
-            Some(body) => body,
-            None => {
-                let body = self.reopen().await?;
-                self.body.insert(body)
-            }
+        if self.body.is_none() {
+            self.body = Some(self.reopen().await?);
+        }
+        let Some(body) = &mut self.body else {
+            return Ok(Step::End);
         };
         let limit = self.client.inner.timeout;
         let next = tokio::time::timeout(limit, body.bytes.next()).await;
