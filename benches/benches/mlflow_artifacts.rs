@@ -85,16 +85,16 @@ async fn compare() -> Result<(), Failure> {
     upload.arg("--upload-file").arg(&source).arg(&url);
     let mut download = curl();
     download.arg("--output").arg(&target).arg(&url);
-    let floor = told("upload: curl", measure(ROUNDS, &upload)?, None)?;
+    let floor = told("upload: curl", &measure(ROUNDS, &upload)?, None)?;
     told(
         "upload: mlflow-client",
-        measure(ROUNDS, &ours("upload", &source)?)?,
+        &measure(ROUNDS, &ours("upload", &source)?)?,
         Some(floor),
     )?;
-    let floor = told("download: curl", measure(ROUNDS, &download)?, None)?;
+    let floor = told("download: curl", &measure(ROUNDS, &download)?, None)?;
     told(
         "download: mlflow-client",
-        measure(ROUNDS, &ours("download", &target)?)?,
+        &measure(ROUNDS, &ours("download", &target)?)?,
         Some(floor),
     )?;
     let same = std::fs::metadata(&target)?.len() == std::fs::metadata(&source)?.len();
@@ -127,7 +127,7 @@ fn make(path: &Path) -> Result<(), Failure> {
 }
 
 /// The throughput; the floor is curl's.
-fn told(name: &str, measured: Measured, floor: Option<f64>) -> Result<f64, Failure> {
+fn told(name: &str, measured: &Measured, floor: Option<f64>) -> Result<f64, Failure> {
     let rate = f64::from(MEGABYTES) / measured.time.median();
     let ratio = floor
         .map(|floor| format!("  {:.2} of curl", rate / floor))
