@@ -27,7 +27,8 @@ pub(super) async fn runs_end_as_their_values_do(client: &Client) {
     run.log_batch(&LogBatch::new().param("p", "1").metric(Metric::new("m", 1.0)))
         .await
         .unwrap();
-    let dataset = DatasetInput::new("penguins", "d1", "local", "{}")
+    // MLflow 2 knows a dataset by name and digest in all experiments, and keeps what the first one said of it.
+    let dataset = DatasetInput::new(unique("penguins"), "d1", "local", "{}")
         .context("train")
         .schema(r#"{"mlflow_colspec": []}"#)
         .profile(r#"{"num_rows": 3}"#);
