@@ -6,7 +6,7 @@ import tempfile
 import warnings
 
 import servers
-from servers import Case, Driven, public_methods
+from servers import FOLDER, Case, Driven, public_methods
 
 warnings.filterwarnings("ignore", category=FutureWarning)
 warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -42,7 +42,6 @@ def hangs():
     say("please-hang")
 
 
-FOLDER = tempfile.TemporaryDirectory(prefix="pipelines-")
 # A pipeline in the format of 2.x.
 IR = """
 pipelineInfo: {name: newer}
@@ -60,14 +59,6 @@ def package(pipeline, name="pipeline.yaml"):
     return path
 
 
-def written(text, name):
-    """A file with this text."""
-    path = os.path.join(tempfile.mkdtemp(dir=FOLDER.name), name)
-    with open(path, "w", encoding="utf-8") as out:
-        out.write(text)
-    return path
-
-
 PACKAGES = {pipeline.__name__: package(pipeline) for pipeline in (hello, fails, hangs)}
 
 
@@ -81,12 +72,8 @@ class Case1(Case):
 
     def connect(self, user=None, **keywords):
         """A client as a user sets it up: who and where stands in the context file, on servers that have users."""
-        if self.server.multi_user and user != "":
-            servers.context(namespace=self.server.namespace, **servers.identity(user or self.server.box.username))
-        else:
-            servers.context()
+        self.ask_as(user)
         client = kfp.Client(host=self.server.url, **keywords)
-        self.addCleanup(servers.context)
         return DRIVEN.watch(self.server, client, METHODS)
 
     def experiment(self):

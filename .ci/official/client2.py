@@ -8,7 +8,7 @@ import warnings
 import zipfile
 
 import servers
-from servers import Case, Driven, public_methods
+from servers import FOLDER, Case, Driven, public_methods
 
 import kfp  # noqa: E402
 import kfp_server_api  # noqa: E402
@@ -49,9 +49,6 @@ def hangs():
     say(text="please-hang")
 
 
-FOLDER = tempfile.TemporaryDirectory(prefix="pipelines-")
-
-
 def package(pipeline, name="pipeline.yaml"):
     """The compiled pipeline as a file of one of the kinds that the client takes."""
     path = os.path.join(tempfile.mkdtemp(dir=FOLDER.name), name)
@@ -63,14 +60,6 @@ def package(pipeline, name="pipeline.yaml"):
     elif name.endswith((".tar.gz", ".tgz")):
         with tarfile.open(path, "w:gz") as archive:
             archive.add(plain, "pipeline.yaml")
-    return path
-
-
-def written(text, name):
-    """A file with this text."""
-    path = os.path.join(tempfile.mkdtemp(dir=FOLDER.name), name)
-    with open(path, "w", encoding="utf-8") as out:
-        out.write(text)
     return path
 
 
@@ -86,12 +75,8 @@ class Case2(Case):
 
     def connect(self, user=None, host=None, **keywords):
         """A client as a user sets it up: who and where stands in the context file, on servers that have users."""
-        if self.server.multi_user and user != "":
-            servers.context(namespace=self.server.namespace, **servers.identity(user or self.server.box.username))
-        else:
-            servers.context()
+        self.ask_as(user)
         client = kfp.Client(host=host or self.server.url, **keywords)
-        self.addCleanup(servers.context)
         return DRIVEN.watch(self.server, client, METHODS)
 
     def stranger(self):

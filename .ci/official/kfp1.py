@@ -13,8 +13,8 @@ import unittest
 import unittest.mock
 
 import servers
-from client1 import DRIVEN, IR, METHODS, PACKAGES, Case1, hello, kfp, package, written
-from servers import EPOCH, against, every, harness, unique
+from client1 import DRIVEN, IR, METHODS, PACKAGES, Case1, hello, kfp, package
+from servers import EPOCH, against, every, harness, unique, written
 
 GENERATIONS = ("1.8", "2.5", "2.17")
 

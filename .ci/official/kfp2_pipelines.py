@@ -1,7 +1,7 @@
 """Experiments, pipelines and their versions through the official client of 2.x; kfp2.py runs these tests."""
 
-from client2 import GENERATIONS, PACKAGES, Case2, fails, hello, package, written
-from servers import EPOCH, against, every, unique
+from client2 import GENERATIONS, PACKAGES, Case2, fails, hello, package
+from servers import EPOCH, against, every, unique, written
 
 
 @against(*every(*GENERATIONS))

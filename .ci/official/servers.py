@@ -27,6 +27,8 @@ for name in [name for name in os.environ if name.startswith(("KF_PIPELINES_", "K
 CONTEXT = os.path.join(HOME.name, ".config", "kfp", "context.json")
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 FOREIGNER = "stranger@example.com"
+# For the files that the clients upload.
+FOLDER = tempfile.TemporaryDirectory(prefix="pipelines-")
 # Long enough for a simulated run on a busy machine; it takes less than a second.
 END_LIMIT = 60
 
@@ -123,6 +125,14 @@ def unique(prefix):
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
 
 
+def written(text, name):
+    """A file with this text."""
+    path = os.path.join(tempfile.mkdtemp(dir=FOLDER.name), name)
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(text)
+    return path
+
+
 def fast():
     """Lets the waiting methods of the clients ask ten times in a second."""
     sleep = time.sleep
@@ -135,6 +145,17 @@ class Case(unittest.TestCase):
     server = None
     # The class of the client's refusals.
     Refused = None
+
+    def ask_as(self, user=None):
+        """Writes the context file that says who asks for which namespace, on servers that have users, for this test.
+
+        It is the server's user unless another is named; "" is nobody.
+        """
+        self.addCleanup(context)
+        if self.server.multi_user and user != "":
+            context(namespace=self.server.namespace, **identity(user or self.server.box.username))
+        else:
+            context()
 
     def old_errors(self):
         """Whether errors have the shape of servers before 2.14."""
