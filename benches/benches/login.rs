@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use benches::{Failure, Figures, line};
-use criterion::{Criterion, criterion_group};
 use dex_auth::testing::{Gateway, Release};
 use dex_auth::{BearerToken, Credentials, Session};
 use http::Extensions;
@@ -20,6 +19,8 @@ use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
 const URL: &str = "https://kubeflow.example.com/pipeline/apis/v2beta1/runs?page_size=10";
 const LOGINS: usize = 31;
+const ROUNDS: usize = 50;
+const REQUESTS: u32 = 1_000;
 
 /// Stands in for the network: answers at once.
 struct Answer;
@@ -94,15 +95,30 @@ fn clients() -> Result<Vec<(&'static str, ClientWithMiddleware)>, Failure> {
     Ok(clients)
 }
 
-fn middleware(criterion: &mut Criterion) {
-    let (Ok(clients), Ok(request)) = (clients(), request()) else {
-        return;
-    };
-    let mut group = criterion.benchmark_group("a request through the middleware");
-    for (name, client) in &clients {
-        group.bench_function(*name, |bencher| bencher.iter(|| assert!(send(client, &request))));
+/// Requests through each client in turns, so that whatever else the machine does meets all alike.
+fn middleware() -> Result<(), Failure> {
+    line("a request through the middleware")?;
+    let request = request()?;
+    let clients = clients()?;
+    let mut times = vec![Vec::new(); clients.len()];
+    for _ in 0..=ROUNDS {
+        for ((_, client), times) in clients.iter().zip(&mut times) {
+            let begin = Instant::now();
+            for _ in 0..REQUESTS {
+                assert!(send(client, &request));
+            }
+            times.push(begin.elapsed().as_secs_f64() / f64::from(REQUESTS));
+        }
     }
-    group.finish();
+    let mut floor = None;
+    for ((name, _), mut times) in clients.into_iter().zip(times) {
+        // The first round warmed up.
+        times.remove(0);
+        let figures = Figures::new(times).ok_or("nothing was measured")?;
+        let added = (figures.median() - *floor.get_or_insert(figures.median())) * 1e6;
+        line(&format!("  {name:<20} {figures}   +{added:.2} us"))?;
+    }
+    Ok(())
 }
 
 fn allocations() -> Result<(), Failure> {
@@ -225,14 +241,12 @@ async fn logins() -> Result<(), Failure> {
     Ok(())
 }
 
-criterion_group!(benches, middleware);
-
 fn main() -> std::process::ExitCode {
-    benches();
-    Criterion::default().configure_from_args().final_summary();
     let runtime = tokio::runtime::Runtime::new();
-    let rest = allocations().and_then(|()| runtime?.block_on(logins()));
-    match rest {
+    let result = middleware()
+        .and_then(|()| allocations())
+        .and_then(|()| runtime?.block_on(logins()));
+    match result {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             let _ = line(&format!("failed: {error}"));
