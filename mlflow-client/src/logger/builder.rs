@@ -17,6 +17,7 @@ use super::{
     progress::Progress,
     queue::Queue,
     spool::{Spool, Store, is_folder_name},
+    stored::Confirmed,
     worker::{Spooling, Worker},
 };
 use crate::{client::Client, error::Error, ids::RunId, limits};
@@ -195,6 +196,7 @@ impl RunLoggerBuilder {
                 retry: self.retry,
                 concurrency: self.concurrency,
                 spooled: spooling.is_some(),
+                stored: Confirmed::default(),
                 unverified: self.verify.then(RefCell::default),
             },
             linger: self.linger,

@@ -3,7 +3,11 @@
 //! What the server says decides, see [`Verdict`]. A request that is refused is halved until the entries at fault are
 //! found, so that one bad entry does not take a thousand good ones with it.
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future;
 use tokio::time::Instant;
@@ -13,6 +17,7 @@ use super::{
     entry::{Entry, Keys},
     progress::{Origin, Progress},
     report::Rejection,
+    stored::{self, Confirmed},
     verify::Unverified,
 };
 use crate::{
@@ -103,6 +108,7 @@ pub(super) struct Delivery {
     pub(super) concurrency: usize,
     /// Whether entries are safe while they wait.
     pub(super) spooled: bool,
+    pub(super) stored: Confirmed,
     /// What was confirmed and is yet to be looked for, if that is wanted.
     pub(super) unverified: Option<RefCell<Unverified>>,
 }
@@ -182,7 +188,26 @@ impl Delivery {
             Ok(call) => call.idempotent(),
             Err(error) => return Tried::Refused(error.to_string()),
         };
-        self.persist(async || self.client.inner.done(&call).await).await
+        let witnesses = self.stored.witnesses(part);
+        let in_doubt = Cell::new(false);
+        let sent = self.persist(async || {
+            if in_doubt.get()
+                && let Some(witnesses) = &witnesses
+                && self.has(witnesses).await
+            {
+                return Ok(());
+            }
+            let result = self.client.inner.done(&call).await;
+            if result.as_ref().is_err_and(stored::is_in_doubt) {
+                in_doubt.set(true);
+            }
+            result
+        });
+        let sent = sent.await;
+        if let Tried::Done(()) = sent {
+            self.stored.add(part);
+        }
+        sent
     }
 
     /// Tries until it is done, refused, or given up.

@@ -44,13 +44,13 @@ impl Unverified {
 
 /// What makes a point the same row of the server's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Identity {
+pub(super) struct Identity {
     timestamp: i64,
     step: i64,
     value: u64,
 }
 
-fn identity(timestamp: i64, step: i64, value: f64) -> Identity {
+pub(super) fn identity(timestamp: i64, step: i64, value: f64) -> Identity {
     // The server keeps infinities as the largest finite numbers; 0 and -0 are one number.
     let value = if value.is_nan() {
         f64::NAN

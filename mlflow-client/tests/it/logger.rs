@@ -130,6 +130,64 @@ async fn everything_arrives_once_through_every_fault() {
     assert!(setup.requests() < 1_000, "{}", setup.requests());
 }
 
+/// The server takes long over points that it has.
+#[tokio::test]
+async fn what_arrived_though_its_answer_was_lost_is_not_sent_again() {
+    let setup = Setup::new().await;
+    let logger = setup.logger().start().unwrap();
+    for (number, fault) in [None, Some(Fault::lost_answer()), Some(Fault::truncated())]
+        .into_iter()
+        .enumerate()
+    {
+        if let Some(fault) = fault {
+            setup.mlflow.fault(fault.path("log-batch"));
+        }
+        let first = 100 * i64::try_from(number).unwrap();
+        for step in first..first + 100 {
+            for key in ["a", "b"] {
+                logger.log_at(key, half(step), step, 7).unwrap();
+            }
+        }
+        logger.log_at("a", f64::INFINITY, first + 100, 7).unwrap();
+        let before = setup.requests();
+        logger.flush(LIMIT).await.unwrap();
+        assert_eq!(setup.requests(), before + 1);
+    }
+    assert!(logger.close().await.is_complete());
+    assert_eq!(setup.history("a").await.len(), 303);
+    assert_eq!(steps(&setup.history("b").await), (0..300).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_did_not_arrive_is_sent_again_whatever_the_run_has() {
+    let setup = Setup::new().await;
+    let logger = setup.logger().start().unwrap();
+    logger.log_at("m", 1.0, 5, 7).unwrap();
+    logger.flush(LIMIT).await.unwrap();
+    let lost = || setup.mlflow.fault(Fault::reset().path("log-batch"));
+    // The latest point of the request is one that the server has.
+    lost();
+    logger.log_at("m", 1.0, 3, 7).unwrap();
+    logger.log_at("m", 1.0, 5, 7).unwrap();
+    logger.flush(LIMIT).await.unwrap();
+    // Somebody else has logged a later one.
+    let other = Metric::new("m", 1.0).step(100);
+    setup.client.runs().log_metric(&setup.run, other).await.unwrap();
+    lost();
+    logger.log_at("m", 1.0, 6, 7).unwrap();
+    logger.flush(LIMIT).await.unwrap();
+    // Nor can the run be read.
+    lost();
+    setup.mlflow.fault(Fault::status(403).path("runs/get"));
+    logger.log_at("m", 1.0, 101, 7).unwrap();
+    logger.tag("t", "x").unwrap();
+    let report = logger.close().await;
+    assert!(report.is_complete(), "{report}");
+    let mut steps = steps(&setup.history("m").await);
+    steps.sort_unstable();
+    assert_eq!(steps, [3, 5, 6, 100, 101]);
+}
+
 #[test]
 fn threads_without_a_runtime_log_too() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
