@@ -30,6 +30,8 @@ use crate::{
 
 /// Database errors leak out as faulty requests, and not all of them are the request's fault.
 const ATTEMPTS_OF_BAD_REQUESTS: u32 = 3;
+/// A run that cannot be read so often is logged to all the same.
+const MOST_FAILED_LOOKS: u32 = 10;
 /// A server that asks for more patience is asked again all the same.
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
 
@@ -189,13 +191,22 @@ impl Delivery {
             Err(error) => return Tried::Refused(error.to_string()),
         };
         let witnesses = self.stored.witnesses(part);
-        let in_doubt = Cell::new(false);
+        let (in_doubt, failed_looks) = (Cell::new(false), Cell::new(0));
         let sent = self.persist(async || {
             if in_doubt.get()
                 && let Some(witnesses) = &witnesses
-                && self.has(witnesses).await
+                && failed_looks.get() < MOST_FAILED_LOOKS
             {
-                return Ok(());
+                match self.has(witnesses).await {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
+                    Err(error) => {
+                        failed_looks.set(failed_looks.get() + 1);
+                        if verdict(&error, 0) == Verdict::Later {
+                            return Err(error);
+                        }
+                    }
+                }
             }
             let result = self.client.inner.done(&call).await;
             if result.as_ref().is_err_and(stored::is_in_doubt) {

@@ -17,7 +17,7 @@ use super::{
     verify::identity,
 };
 use crate::{
-    error::Error,
+    error::{Error, Result},
     retry::{self, Effect},
 };
 
@@ -77,18 +77,16 @@ pub(super) fn is_in_doubt(error: &Error) -> bool {
 }
 
 impl Delivery {
-    /// Whether these points are the latest of their keys. What cannot be found out counts as no.
-    pub(super) async fn has(&self, witnesses: &[Point]) -> bool {
-        let Ok(run) = self.client.runs().get(&self.run_id).await else {
-            return false;
-        };
+    /// Whether these points are the latest of their keys.
+    pub(super) async fn has(&self, witnesses: &[Point]) -> Result<bool> {
+        let run = self.client.runs().get(&self.run_id).await?;
         let keys = self.keys.read();
-        witnesses.iter().all(|point| {
+        Ok(witnesses.iter().all(|point| {
             let wanted = identity(point.timestamp, point.step, point.value);
             let name = keys.name(point.key);
             let mut latest = run.data.metrics.iter().filter(|metric| metric.key == name);
             latest.any(|metric| identity(metric.timestamp, metric.step, metric.value) == wanted)
-        })
+        }))
     }
 }
 
