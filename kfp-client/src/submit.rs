@@ -7,6 +7,7 @@
 use std::{
     fmt,
     future::Future,
+    pin::Pin,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -184,7 +185,10 @@ where
     let limit = inner.timeout;
     let background = (limit.saturating_mul(BACKGROUND_FACTOR)).max(SHORTEST_BACKGROUND);
     let (sender, submitted) = (Arc::clone(inner), call.clone());
-    let mut task = tokio::spawn(async move { submit(&sender, &submitted, claim, background, read).await });
+    // As one type for each kind of answer: a task is much code, which would be built for each creation.
+    let submission: Pin<Box<dyn Future<Output = Submission<T>> + Send>> =
+        Box::pin(async move { submit(&sender, &submitted, claim, background, read).await });
+    let mut task = tokio::spawn(submission);
     let Ok(joined) = tokio::time::timeout(limit, &mut task).await else {
         let error = Error::Timeout(context(call, format!("no answer within {limit:.1?}")));
         return settle(inner, call, Some(task), error, look).await;

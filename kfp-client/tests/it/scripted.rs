@@ -36,6 +36,8 @@ impl Act {
     }
 }
 
+type Script = dyn Fn(&Seen, usize) -> Act + Send + Sync;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -71,14 +73,17 @@ impl Server {
             seen: Arc::default(),
             answered: Arc::default(),
         };
-        let (script, this) = (Arc::new(script), server.clone());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (script, this) = (Arc::clone(&script), this.clone());
-                tokio::spawn(async move { this.serve(stream, &*script).await });
-            }
-        });
+        // As one type: a task is much code, which would be built for each test.
+        let script: Arc<Script> = Arc::new(script);
+        tokio::spawn(server.clone().accept(listener, script));
         server
+    }
+
+    async fn accept(self, listener: TcpListener, script: Arc<Script>) {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (script, this) = (Arc::clone(&script), self.clone());
+            tokio::spawn(async move { this.serve(stream, &*script).await });
+        }
     }
 
     pub(crate) fn client(&self) -> kfp_client::ClientBuilder {
@@ -98,7 +103,7 @@ impl Server {
         *self.answered.lock().unwrap()
     }
 
-    async fn serve(&self, mut stream: TcpStream, script: &(dyn Fn(&Seen, usize) -> Act + Send + Sync)) {
+    async fn serve(&self, mut stream: TcpStream, script: &Script) {
         while let Some(seen) = read(&mut stream).await {
             let number = {
                 let mut all = self.seen.lock().unwrap();

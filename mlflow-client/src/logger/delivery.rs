@@ -208,6 +208,7 @@ impl Delivery {
                     }
                 }
             }
+            failed_looks.set(0);
             let result = self.client.inner.done(&call).await;
             if result.as_ref().is_err_and(stored::is_in_doubt) {
                 in_doubt.set(true);
