@@ -3,6 +3,7 @@
 Arguments: tracking URI of a server to log to, that of a server to search, points, runs. Prints seconds as JSON.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -55,8 +56,11 @@ def main():
             raise SystemExit(f"{found} runs were found")
 
     result["search"] = timed(search)
-    print(json.dumps(result))
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    # The client prints where the run can be seen.
+    with contextlib.redirect_stdout(sys.stderr):
+        told = main()
+    print(json.dumps(told))
