@@ -154,7 +154,7 @@ impl Field for Option<f64> {
 
 /// A struct whose fields may each be missing, and that keeps those it does not know.
 ///
-/// `serde` could derive this, but what it makes for a struct with such a rest is twice the code, and copies every name
+/// `serde` could derive this, but what it makes for a struct with such a rest is more code, and copies every name
 /// that it meets.
 pub(crate) trait Message: Default {
     /// One of the fields.
