@@ -120,7 +120,7 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     let resolved = if prompt {
         // What the official client and the server's own store send, since a prompt has no files.
         if state.is_3() && !matches!(source, "dummy-source" | "prompt-template") {
-            return Err(sources::refuse(source));
+            return Err(sources::refuse_of_prompt(source));
         }
         Source {
             stored: source.to_owned(),

@@ -10,6 +10,12 @@ pub(super) fn refuse(source: &str) -> Refusal {
     ))
 }
 
+pub(super) fn refuse_of_prompt(source: &str) -> Refusal {
+    Refusal::invalid(format!(
+        "Invalid prompt source: '{source}'. Prompt sources must use an MLflow placeholder."
+    ))
+}
+
 /// What a source is stored as: itself, where the files are, and the run.
 pub(super) struct Source {
     pub(super) stored: String,

@@ -1,5 +1,8 @@
 //! The logger, against a server that fails in every way.
 
+#[cfg(unix)]
+mod full_disk;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
