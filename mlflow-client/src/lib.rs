@@ -42,7 +42,7 @@ pub use ::object_store;
 pub use active_run::SystemMetrics;
 pub use active_run::{ActiveRun, StartRun};
 pub use artifacts::{
-    ArtifactRepository, Artifacts, Digest, DigestAlgorithm, DirectTransfer, FileInfo, TransferOptions,
+    ArtifactRepository, Artifacts, Digest, DigestAlgorithm, DirectTransfer, FileInfo, PresignedUrl, TransferOptions,
     TransferProgress, TransferredFile,
 };
 pub use client::{Client, ClientBuilder};

@@ -9,6 +9,7 @@ mod object_store;
 mod options;
 mod path;
 mod presigned;
+mod presigned_url;
 mod proxy;
 mod report;
 mod repository;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     digest::{Digest, DigestAlgorithm},
     options::{DirectTransfer, TransferOptions, TransferProgress},
+    presigned_url::PresignedUrl,
     repository::{ArtifactRepository, TransferredFile},
 };
 use self::{

@@ -24,7 +24,7 @@ pub(super) fn safe(path: &str) -> Handled<String> {
         || decoded != path
         || decoded.starts_with("file:");
     if bad {
-        return Err(Refusal::invalid(format!("Invalid path: {path}")));
+        return Err(Refusal::invalid("Invalid path"));
     }
     Ok(path
         .split('/')
@@ -61,7 +61,10 @@ fn place(uri: &str) -> Handled<String> {
     rest.ok_or_else(|| Refusal::internal(format!("The fake server has no store for '{uri}'")))
 }
 
-fn join(root: &str, path: &str) -> String {
+/// Contents by the whole path.
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
+
+pub(super) fn join(root: &str, path: &str) -> String {
     [root, path]
         .iter()
         .filter(|part| !part.is_empty())
@@ -71,15 +74,14 @@ fn join(root: &str, path: &str) -> String {
 }
 
 /// The files and directories right under a place, by name.
-fn children(state: &State, place: &str) -> BTreeMap<String, Option<usize>> {
+fn children(files: &Files, place: &str) -> BTreeMap<String, Option<usize>> {
     let prefix = if place.is_empty() {
         String::new()
     } else {
         format!("{place}/")
     };
     let mut found = BTreeMap::new();
-    for (path, bytes) in state
-        .files
+    for (path, bytes) in files
         .range(prefix.clone()..)
         .take_while(|(path, _)| path.starts_with(&prefix))
     {
@@ -92,7 +94,7 @@ fn children(state: &State, place: &str) -> BTreeMap<String, Option<usize>> {
     found
 }
 
-fn listing(state: &State, place: &str, shown: &str) -> Vec<Value> {
+fn listing(files: &Files, place: &str, shown: &str) -> Vec<Value> {
     let entry = |(name, size): (String, Option<usize>)| {
         let mut value = json!({"path": join(shown, &name), "is_dir": size.is_none()});
         put(
@@ -102,7 +104,15 @@ fn listing(state: &State, place: &str, shown: &str) -> Vec<Value> {
         );
         value
     };
-    children(state, place).into_iter().map(entry).collect()
+    children(files, place).into_iter().map(entry).collect()
+}
+
+/// What lies in a folder below an address, in the store of the proxy or in one that the server reaches itself.
+fn below_address(state: &State, uri: &str, path: &str) -> Handled<Vec<Value>> {
+    if let Some((bucket, root)) = state.bucket(uri) {
+        return Ok(listing(&bucket.files, &join(root, path), path));
+    }
+    Ok(listing(&state.files, &join(&place(uri)?, path), path))
 }
 
 /// `artifacts/list`: paths relative to the run.
@@ -110,7 +120,7 @@ pub(super) fn list_of_run(state: &mut State, run: &str, path: &str) -> Handled<A
     let path = safe(path)?;
     let uri = state.run(run)?.uri.clone();
     let mut value = json!({"root_uri": uri});
-    put_list(&mut value, "files", listing(state, &join(&place(&uri)?, &path), &path));
+    put_list(&mut value, "files", below_address(state, &uri, &path)?);
     Ok(document(&value))
 }
 
@@ -118,7 +128,7 @@ pub(super) fn list_of_run(state: &mut State, run: &str, path: &str) -> Handled<A
 pub(super) fn list_of_model(state: &State, uri: &str, path: &str) -> Handled<Answer> {
     let path = safe(path)?;
     let mut value = json!({"root_uri": uri});
-    put_list(&mut value, "files", listing(state, &join(&place(uri)?, &path), &path));
+    put_list(&mut value, "files", below_address(state, uri, &path)?);
     Ok(document(&value))
 }
 
@@ -132,7 +142,7 @@ pub(super) fn below(state: &State, uri: &str, path: &str, range: Option<&str>) -
 pub(super) fn list(state: &State, path: &str) -> Handled<Answer> {
     let path = safe(path)?;
     let mut value = empty();
-    put_list(&mut value, "files", listing(state, &path, ""));
+    put_list(&mut value, "files", listing(&state.files, &path, ""));
     Ok(document(&value))
 }
 
@@ -149,7 +159,7 @@ pub(super) fn store(state: &mut State, path: String, bytes: Vec<u8>) -> Handled<
     let below_file = path
         .match_indices('/')
         .any(|(at, _)| state.files.contains_key(path.get(..at).unwrap_or_default()));
-    if path.is_empty() || below_file || !children(state, &path).is_empty() {
+    if path.is_empty() || below_file || !children(&state.files, &path).is_empty() {
         return Err(if state.is_3() {
             Refusal::Text(500, "Internal Server Error".to_owned())
         } else {
@@ -171,7 +181,7 @@ pub(super) fn delete(state: &mut State, path: &str) -> Handled<Answer> {
 pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handled<Answer> {
     let path = safe(path)?;
     let Some(bytes) = state.files.get(&path) else {
-        if children(state, &path).is_empty() {
+        if children(&state.files, &path).is_empty() {
             return Err(if state.is_3() {
                 Refusal::missing(format!("Artifact not found: {path}"))
             } else {
@@ -209,8 +219,18 @@ pub(super) fn download(state: &State, path: &str, range: Option<&str>) -> Handle
             answer
         }
     };
-    let Some(range) = range.filter(|_| modern) else {
-        return Ok(template(200).body(bytes.clone(), kind));
+    ranged(bytes, range.filter(|_| modern), kind, template)
+}
+
+/// A content, or the part of it that `Range` asks for.
+pub(super) fn ranged(
+    bytes: &[u8],
+    range: Option<&str>,
+    kind: &str,
+    template: impl Fn(u16) -> Answer,
+) -> Handled<Answer> {
+    let Some(range) = range else {
+        return Ok(template(200).body(bytes, kind));
     };
     let (from, to) = match bounds(range, bytes.len()) {
         Bounds::Part(from, to) => (from, to),
@@ -308,11 +328,11 @@ mod tests {
         upload(&mut state, "0/r/artifacts/d/f.txt", b"hello").unwrap();
         assert!(upload(&mut state, "0/r/artifacts/d/f.txt/x", b"").is_err());
         assert_eq!(
-            listing(&state, "0/r/artifacts", ""),
+            listing(&state.files, "0/r/artifacts", ""),
             [json!({"path": "d", "is_dir": true})]
         );
         assert_eq!(
-            listing(&state, "0/r/artifacts/d", "d"),
+            listing(&state.files, "0/r/artifacts/d", "d"),
             [json!({"path": "d/f.txt", "is_dir": false, "file_size": 5})]
         );
         assert_eq!(bounds("bytes=1-2", 5), Bounds::Part(1, 2));

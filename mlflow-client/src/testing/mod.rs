@@ -25,6 +25,7 @@ mod model_versions;
 mod multipart;
 mod names;
 mod page;
+mod presigned;
 mod registered_models;
 mod routes;
 mod runs;

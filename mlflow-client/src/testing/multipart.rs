@@ -51,7 +51,7 @@ fn uploads<'a>(state: &'a mut State, what: &str) -> Handled<&'a mut Uploads> {
     state.uploads.as_mut().ok_or_else(|| not_supported(what))
 }
 
-fn etag(content: &[u8]) -> String {
+pub(super) fn etag(content: &[u8]) -> String {
     // Any function of the content will do: a store's own differs between kinds of stores.
     let sum = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

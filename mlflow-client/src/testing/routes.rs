@@ -8,7 +8,7 @@ use super::json::Json;
 use super::schema::{self, Field};
 use super::state::State;
 use super::{
-    access, artifacts, batch, experiments, history, logged_models, metrics, model_versions, multipart,
+    access, artifacts, batch, experiments, history, logged_models, metrics, model_versions, multipart, presigned,
     registered_models, runs, webhooks, workspaces,
 };
 
@@ -224,6 +224,9 @@ pub(super) fn handle(state: &mut State, request: &Request, path: &str) -> Handle
         }
         _ => {}
     }
+    if let Some(token) = path.strip_prefix(presigned::STORE) {
+        return presigned::serve(state, request, token, range(request));
+    }
     if let Some(rest) = path.strip_prefix(multipart::STORE) {
         return multipart::object_store(state, method, rest, &request.body, range(request));
     }
@@ -365,9 +368,14 @@ fn by_id(state: &mut State, request: &Request, name: &str) -> Handled<Answer> {
         if request.method.as_str() != "POST" {
             return Err(Refusal::Page(405));
         }
-        return Err(Refusal::invalid(
-            "Presigned URLs are not supported for the artifact URI scheme 'mlflow-artifacts'",
-        ));
+        let upload = name.contains("upload");
+        let fields = if upload { presigned::UPLOAD } else { presigned::DOWNLOAD };
+        let message = schema::read(&raw(request, fields)?, fields, state.generation)?;
+        return if upload {
+            presigned::upload(state, &base(request), &message)
+        } else {
+            presigned::download(state, &base(request), &message)
+        };
     }
     Err(Refusal::Page(404))
 }

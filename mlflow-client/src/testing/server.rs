@@ -30,6 +30,7 @@ pub struct MlflowServerBuilder {
     version: String,
     workspaces: bool,
     multipart: bool,
+    bucket: bool,
     any_host: bool,
 }
 
@@ -55,6 +56,14 @@ impl MlflowServerBuilder {
         self
     }
 
+    /// Has rights in S3 of its own, as one with `boto3` and credentials; default false. Artifacts of experiments whose
+    /// `artifact_location` begins with `s3:` are then listed, and addresses to write and read them by are handed out, which
+    /// are of this server too.
+    pub fn bucket(mut self, enabled: bool) -> Self {
+        self.bucket = enabled;
+        self
+    }
+
     /// Answers whatever host a request is for, as started with `--allowed-hosts '*'`; default false. Without it version 3
     /// refuses all but local names and private addresses.
     pub fn any_host(mut self, any: bool) -> Self {
@@ -71,6 +80,9 @@ impl MlflowServerBuilder {
         }
         if self.multipart {
             state.uploads = Some(super::multipart::Uploads::default());
+        }
+        if self.bucket {
+            state.bucket = Some(super::presigned::Bucket::default());
         }
         MlflowServer {
             state: Arc::new(Mutex::new(state)),
@@ -110,6 +122,7 @@ impl MlflowServer {
             version: Self::MLFLOW_3.to_owned(),
             workspaces: false,
             multipart: false,
+            bucket: false,
             any_host: false,
         }
     }

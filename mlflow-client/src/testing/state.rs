@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::answer::{Handled, Refusal, number};
 use super::fault::Faults;
 use super::multipart::Uploads;
+use super::presigned::Bucket;
 use super::server::Recorded;
 use super::workspaces::Workspaces;
 
@@ -58,6 +59,8 @@ pub(super) struct State {
     pub(super) files: BTreeMap<String, Vec<u8>>,
     /// Uploads in parts, if the store takes them.
     pub(super) uploads: Option<Uploads>,
+    /// The store that the server reaches itself for `s3:` addresses, if it has rights in one.
+    pub(super) bucket: Option<Bucket>,
     pub(super) version: String,
     pub(super) generation: Generation,
     pub(super) any_host: bool,
@@ -74,6 +77,7 @@ impl State {
             last_experiment: 0,
             files: BTreeMap::new(),
             uploads: None,
+            bucket: None,
             generation: Generation::of(&version),
             version,
             any_host: false,
@@ -90,6 +94,11 @@ impl State {
 
     pub(super) fn is_3(&self) -> bool {
         self.generation.is_3()
+    }
+
+    /// The store that an address leads to without the proxy, and where in it.
+    pub(super) fn bucket<'a>(&self, uri: &'a str) -> Option<(&Bucket, &'a str)> {
+        Some((self.bucket.as_ref()?, uri.strip_prefix("s3://")?.trim_end_matches('/')))
     }
 
     /// Remembers a request that was answered.

@@ -19,6 +19,8 @@ mod faults;
 mod logger;
 #[cfg(feature = "testing")]
 mod outage;
+#[cfg(all(feature = "testing", feature = "s3"))]
+mod s3;
 #[cfg(feature = "testing")]
 mod transfers;
 #[cfg(feature = "testing")]

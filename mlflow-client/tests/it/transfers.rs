@@ -8,7 +8,8 @@ use std::{
 
 use futures_util::TryStreamExt;
 use mlflow_client::{
-    ArtifactRepository, Client, CreateRun, DirectTransfer, Error, TransferOptions,
+    ArtifactRepository, Client, CreateExperiment, CreateLoggedModel, CreateRun, DirectTransfer, Error, PresignedUrl,
+    TransferOptions,
     testing::{Fault, MlflowServer, RunningMlflowServer},
 };
 use serde_json::json;
@@ -20,7 +21,7 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::a
 
 const MIB: usize = 1 << 20;
 
-fn client(url: impl AsRef<str>) -> Client {
+pub(super) fn client(url: impl AsRef<str>) -> Client {
     Client::builder(url)
         .unwrap()
         .bearer_token("s3cret-token")
@@ -35,7 +36,7 @@ async fn repository(running: &RunningMlflowServer) -> ArtifactRepository {
     client.artifacts().of_run(run.id()).await.unwrap()
 }
 
-fn parts() -> TransferOptions {
+pub(super) fn parts() -> TransferOptions {
     let least = 5 * MIB as u64;
     TransferOptions::new()
         .multipart_minimum(MIB as u64)
@@ -43,7 +44,7 @@ fn parts() -> TransferOptions {
         .download_chunk(least)
 }
 
-fn large(folder: &Path) -> (std::path::PathBuf, Vec<u8>) {
+pub(super) fn large(folder: &Path) -> (std::path::PathBuf, Vec<u8>) {
     let content: Vec<u8> = (0..11 * MIB / 4)
         .flat_map(|n| u32::try_from(n).unwrap().to_le_bytes())
         .collect();
@@ -347,6 +348,105 @@ async fn credentials_stay_with_the_server() {
     assert_eq!((&body["path"], &body["upload_id"]), (&json!("large"), &json!("u")));
     assert_eq!(body["parts"][2]["part_number"], 3);
     assert_eq!(body["parts"][0]["etag"], "\"e\"");
+}
+
+/// What a program without rights in the store does with an address that the server signed.
+async fn store(
+    method: http::Method,
+    address: &PresignedUrl,
+    content: &str,
+    content_type: Option<&str>,
+) -> (u16, String) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut request = client.request(method, address.expose_url()).body(content.to_owned());
+    for (name, value) in address.headers() {
+        request = request.header(name, content_type.unwrap_or(value));
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn files_beside_the_server_are_reached_by_signed_addresses() {
+    let mlflow = MlflowServer::builder().bucket(true).build();
+    let running = mlflow.start().await;
+    let client = client(running.url());
+    let artifacts = client.artifacts();
+    let hour = Duration::from_secs(3600);
+    let experiment = CreateExperiment::new("in s3").artifact_location("s3://bucket/pre");
+    let experiment = client.experiments().create(experiment).await.unwrap();
+    let run = client.runs().create(CreateRun::new(experiment.clone())).await.unwrap();
+    let missing = artifacts.presigned_download(run.id(), "model/a.json", hour).await;
+    assert!(missing.unwrap_err().is_not_found());
+
+    let up = artifacts
+        .presigned_upload(run.id(), "model/a.json", hour)
+        .await
+        .unwrap();
+    assert_eq!(up.headers()["Content-Type"], "application/json");
+    assert!(!format!("{up:?}").contains("http"), "{up:?}");
+    // What is signed must be sent as it is, and an address is for one thing.
+    let other = store(http::Method::PUT, &up, "{}", Some("text/plain")).await;
+    assert_eq!(other.0, 403);
+    assert_eq!(store(http::Method::GET, &up, "", None).await.0, 403);
+    assert_eq!(store(http::Method::PUT, &up, "content", None).await.0, 200);
+    let down = artifacts
+        .presigned_download(run.id(), "model/a.json", hour)
+        .await
+        .unwrap();
+    assert_eq!((down.file_size(), down.headers().len()), (Some(7), 0));
+    let got = store(http::Method::GET, &down, "", None).await;
+    assert_eq!(got, (200, "content".to_owned()));
+    assert_eq!(store(http::Method::PUT, &down, "x", None).await.0, 403);
+    let listed = artifacts.list(run.id(), "model").await.unwrap();
+    assert_eq!((listed[0].path.as_str(), listed[0].size()), ("model/a.json", Some(7)));
+
+    let model = client
+        .logged_models()
+        .create(CreateLoggedModel::new(experiment))
+        .await
+        .unwrap();
+    let up = artifacts
+        .presigned_model_upload(&model.info.model_id, "MLmodel", hour)
+        .await;
+    assert_eq!(store(http::Method::PUT, &up.unwrap(), "flavors", None).await.0, 200);
+
+    // The server passes these on itself.
+    let proxied = client.runs().create(CreateRun::new("0")).await.unwrap();
+    let refused = artifacts.presigned_upload(proxied.id(), "x", hour).await;
+    assert!(
+        matches!(&refused, Err(Error::InvalidArgument(context)) if context.message().contains("mlflow-artifacts")),
+        "{refused:?}"
+    );
+    let refused = artifacts.presigned_download(proxied.id(), "x", hour).await;
+    assert!(matches!(refused, Err(Error::InvalidArgument(_))), "{refused:?}");
+    let before = mlflow.requests().len();
+    for (path, expiration) in [
+        ("../x", hour),
+        ("", hour),
+        ("x", Duration::ZERO),
+        ("x", hour * 169),
+        ("x", hour / 7),
+    ] {
+        let refused = artifacts.presigned_upload(run.id(), path, expiration).await;
+        assert!(matches!(refused, Err(Error::InvalidRequest(_))), "{path}: {refused:?}");
+    }
+    assert_eq!(mlflow.requests().len(), before);
+
+    let without = MlflowServer::builder().build();
+    let running = without.start().await;
+    let client = self::client(running.url());
+    let experiment = CreateExperiment::new("in s3").artifact_location("s3://bucket/pre");
+    let experiment = client.experiments().create(experiment).await.unwrap();
+    let run = client.runs().create(CreateRun::new(experiment)).await.unwrap();
+    let refused = client.artifacts().presigned_upload(run.id(), "x", hour).await;
+    assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
+    let old = MlflowServer::builder().version(MlflowServer::MLFLOW_2).build();
+    let running = old.start().await;
+    let client = self::client(running.url());
+    let run = client.runs().create(CreateRun::new("0")).await.unwrap();
+    let refused = client.artifacts().presigned_download(run.id(), "x", hour).await;
+    assert!(matches!(refused, Err(Error::ServerTooOld(_))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod active_runs;
 mod artifacts;
 mod experiments;
 mod logged_models;
+mod logger;
 mod registry;
 mod runs;
 mod search;
@@ -98,6 +99,7 @@ cases! {
     artifacts: files_go_up_and_come_down, folders_go_up_and_come_down, files_are_moved_whole,
         addresses_lead_to_artifacts;
     active_runs: runs_end_as_their_values_do, a_dropped_run_is_ended, runs_are_nested_and_taken_up;
+    logger: what_a_logger_takes_is_there_once_it_is_closed;
     registry: versions_count_up_and_aliases_move, stages_and_tags_of_versions, models_and_versions_are_found,
         prompts_are_kept_apart, logged_models_become_versions;
     logged_models: a_logged_model_from_beginning_to_end, logged_models_are_found;

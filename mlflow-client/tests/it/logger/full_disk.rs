@@ -157,7 +157,11 @@ async fn filling_up() {
     log(&logger, 50);
     logger.sync(LIMIT).await.unwrap();
     let report = logger.close().await;
-    assert_eq!((report.logged, report.delivered, report.kept), (600, 550, 50), "{report}");
+    assert_eq!(
+        (report.logged, report.delivered, report.kept),
+        (600, 550, 50),
+        "{report}"
+    );
     assert_eq!((report.undelivered, report.unreadable_bytes), (0, 0), "{report}");
     setup.mlflow.down(false);
 
