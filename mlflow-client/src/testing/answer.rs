@@ -113,6 +113,18 @@ impl Refusal {
         }
     }
 
+    /// A database error that leaks out when something is looked up, before what was to be written is.
+    pub(super) fn autoflush(what: &str) -> Self {
+        Self::Coded {
+            code: "BAD_REQUEST",
+            status: 400,
+            message: format!(
+                "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block if this flush is \
+                 occurring prematurely)\n{SQL} {what}"
+            ),
+        }
+    }
+
     /// A database error that leaks out.
     pub(super) fn database(what: &str) -> Self {
         Self::Coded {

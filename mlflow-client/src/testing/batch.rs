@@ -113,9 +113,7 @@ pub(super) fn log(state: &mut State, request: &Json) -> Handled {
     for (key, value) in &fresh {
         set_pair(&mut run.params, key, value);
     }
-    for (key, point) in &points {
-        metrics::store(state, id, key, *point)?;
-    }
+    metrics::store(state, id, &points)?;
     let about: Vec<_> = logged
         .iter()
         .zip(&points)

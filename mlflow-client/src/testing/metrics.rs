@@ -50,20 +50,27 @@ pub(super) fn log(state: &mut State, request: &Json) -> Handled {
     let id = id_of(request).to_owned();
     state.active_run(&id)?;
     about_models(state, &id, &[(request, point)])?;
-    store(state, &id, &key, point)?;
+    store(state, &id, &[(key, point)])?;
     Ok(empty())
 }
 
-/// Keeps a point; in version 2 a second NaN is a database error.
-pub(super) fn store(state: &mut State, run: &str, key: &str, point: Point) -> Handled<()> {
+/// Keeps points: all or none. In version 2 a second NaN is a database error, while other equal points are kept once.
+pub(super) fn store(state: &mut State, run: &str, points: &[(String, Point)]) -> Handled<()> {
     let modern = state.is_3();
     let run = state.active_run(run)?;
-    if !modern && point.value.is_nan() && run.points(key).iter().any(|known| known.same(&point)) {
-        return Err(Refusal::database(
+    let nans = || points.iter().filter(|(_, point)| point.value.is_nan());
+    let known = |(at, (key, new)): (usize, &(String, Point))| {
+        let mut before = nans().take(at);
+        before.any(|(other, point)| other == key && point.same(new)) || run.has(key, new)
+    };
+    if !modern && nans().enumerate().any(known) {
+        return Err(Refusal::autoflush(
             "UNIQUE constraint failed: metrics.key, metrics.timestamp, metrics.step, metrics.run_uuid, metrics.value, metrics.is_nan",
         ));
     }
-    run.log(key, point);
+    for (key, point) in points {
+        run.log(key, *point);
+    }
     Ok(())
 }
 

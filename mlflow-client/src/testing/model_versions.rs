@@ -114,9 +114,10 @@ pub(super) fn create(state: &mut State, request: &Json) -> Handled {
     let (name, source) = (request.text("name"), request.text("source"));
     let model_id = if state.is_3() { request.text("model_id") } else { "" }.to_owned();
     let mut tags = request.pairs("tags");
+    // For version 2 the name of the tag is enough.
     let prompt = tags
         .iter()
-        .any(|(key, value)| key == PROMPT && value.eq_ignore_ascii_case("true"));
+        .any(|(key, value)| key == PROMPT && (!state.is_3() || value.eq_ignore_ascii_case("true")));
     let resolved = if prompt {
         // What the official client and the server's own store send, since a prompt has no files.
         if state.is_3() && !matches!(source, "dummy-source" | "prompt-template") {

@@ -261,6 +261,11 @@ impl Run {
         self.points(key).iter().max_by(order).copied()
     }
 
+    /// Whether it has an equal point.
+    pub(super) fn has(&self, key: &str, point: &Point) -> bool {
+        self.rows.get(key).is_some_and(|rows| rows.contains(&point.row()))
+    }
+
     /// Adds a point unless it is there already.
     pub(super) fn log(&mut self, key: &str, point: Point) {
         let points = if let Some(at) = self.metrics.iter().position(|(name, _)| name == key) {
