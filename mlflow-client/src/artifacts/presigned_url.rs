@@ -22,7 +22,8 @@ const LONGEST: Duration = Duration::from_secs(604_800);
 #[derive(Clone, Deserialize)]
 #[non_exhaustive]
 pub struct PresignedUrl {
-    presigned_url: String,
+    #[serde(rename = "presigned_url")]
+    url: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "wire::optional_int64")]
@@ -32,7 +33,7 @@ pub struct PresignedUrl {
 impl PresignedUrl {
     /// The address. An upload is a PUT to it, a download a GET, without credentials of MLflow.
     pub fn expose_url(&self) -> &str {
-        &self.presigned_url
+        &self.url
     }
 
     /// Headers that the request must have; what is signed differs without them, and the store refuses it.

@@ -26,6 +26,7 @@ pub struct Recorded {
 /// Settings of a fake server.
 #[derive(Debug, Clone)]
 #[must_use]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct MlflowServerBuilder {
     version: String,
     workspaces: bool,

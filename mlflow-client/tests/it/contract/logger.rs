@@ -65,7 +65,7 @@ async fn log_and_read_back(client: &Client, id: &mlflow_client::RunId, spool: Op
         // Infinities are kept as the largest finite numbers.
         let kept = wrote.clamp(f64::MIN, f64::MAX);
         assert!(
-            *read == wrote || *read == kept || read.is_nan() && wrote.is_nan(),
+            read.to_bits() == kept.to_bits() || read.is_nan() && wrote.is_nan(),
             "{at}: {read} for {wrote}"
         );
     }
