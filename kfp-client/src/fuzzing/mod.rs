@@ -4,11 +4,15 @@
 mod answers;
 mod documents;
 mod filters;
+#[cfg(feature = "testing")]
+mod schedules;
 #[cfg(test)]
 mod tests;
 
 use http::Method;
 
+#[cfg(feature = "testing")]
+pub use self::schedules::cron;
 pub use self::{
     answers::{answer, artifact, package},
     documents::{argo_workflow, pipeline_document},

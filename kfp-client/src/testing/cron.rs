@@ -16,7 +16,7 @@ const STAR: u64 = 1 << 63;
 
 /// A parsed expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cron {
+pub(crate) enum Cron {
     /// One bit for each value that matches.
     Fields {
         second: u64,
@@ -68,7 +68,7 @@ const WEEKDAYS: Bounds = Bounds {
 
 impl Cron {
     /// Reads an expression; the error is the library's own.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("Empty spec string".to_owned());
         }
@@ -95,7 +95,7 @@ impl Cron {
     ///
     /// An expression that no date matches within five years, such as the 30th of February, gives the first second of
     /// year 1, which servers take for a time long past.
-    pub(super) fn next(&self, after: i64) -> i64 {
+    pub(crate) fn next(&self, after: i64) -> i64 {
         let (second, minute, hour, day, month, weekday) = match self {
             Self::Every(seconds) => return after.saturating_add(*seconds),
             Self::Fields {
@@ -135,7 +135,7 @@ impl Cron {
     }
 
     /// The last time up to `limit` that comes after `floor`, if there is one.
-    pub(super) fn latest(&self, floor: i64, limit: i64) -> Option<i64> {
+    pub(crate) fn latest(&self, floor: i64, limit: i64) -> Option<i64> {
         if let Self::Every(seconds) = self {
             let rounds = limit.checked_sub(floor)?.checked_div(*seconds)?;
             return (rounds > 0).then(|| floor + rounds * seconds);
