@@ -64,7 +64,7 @@ impl Core {
     pub(super) fn catch_up(self: &Arc<Self>, state: &mut State, now: Timestamp) {
         let mut room = MOST;
         let mut time = state.reached.unwrap_or(now).min(now);
-        self.engine.advance(state, time);
+        self.engine.advance(state, &self.settings, time);
         loop {
             if !self.fire(state, time, &mut room) {
                 state.reached = Some(time);
@@ -79,7 +79,7 @@ impl Core {
                 _ if time < now => time = now,
                 _ => break,
             }
-            self.engine.advance(state, time);
+            self.engine.advance(state, &self.settings, time);
         }
         state.reached = Some(now);
     }

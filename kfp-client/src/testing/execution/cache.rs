@@ -10,12 +10,14 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use super::lock;
 use super::values::Values;
 use super::workflow::Driving;
+use super::{Launch, lock};
+use crate::testing::builder::Settings;
 use crate::testing::call::Json;
-use crate::testing::context::fresh_id;
+use crate::testing::context::{State, fresh_id};
 use crate::testing::tasks::Task;
+use crate::testing::template::Template;
 
 /// What the log of a step of an Argo workflow says whose results were taken.
 pub(super) const REUSED: &str = "This step output is taken from cache.\n";
@@ -44,39 +46,67 @@ fn fingerprint(parts: &Value) -> String {
     first + &second
 }
 
-impl Driving<'_> {
-    /// The fingerprint of a step of the intermediate representation; none if it is not to be cached.
-    pub(super) fn step_fingerprint(
-        &self,
-        pipeline: &str,
-        task: &Value,
-        component: &Value,
-        container: &Value,
-        platform: Option<&Value>,
-        inputs: &Values,
-    ) -> Option<String> {
-        let options = task.get("cachingOptions")?;
-        if !self.core.settings.caching || options.get("enableCache") != Some(&Value::Bool(true)) {
+/// A step of the intermediate representation, as far as it decides which other steps do the same.
+pub(super) struct Step<'a> {
+    pub(super) pipeline: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) task: &'a Value,
+    pub(super) component: &'a Value,
+    pub(super) container: &'a Value,
+    /// The settings of its executor beside the pipeline.
+    pub(super) platform: Option<&'a Value>,
+}
+
+impl Step<'_> {
+    /// The fingerprint; none if it is not to be cached.
+    pub(super) fn fingerprint(&self, settings: &Settings, inputs: &Values) -> Option<String> {
+        let options = self.task.get("cachingOptions")?;
+        if !settings.caching || options.get("enableCache") != Some(&Value::Bool(true)) {
             return None;
         }
-        let namespace = &self.workflow.launch.namespace;
         let own = options.text("cacheKey");
-        if !own.is_empty() && self.core.settings.generation.new_gateway() {
-            return Some(fingerprint(&json!([pipeline, namespace, own])));
+        if !own.is_empty() && settings.generation.new_gateway() {
+            return Some(fingerprint(&json!([self.pipeline, self.namespace, own])));
         }
         Some(fingerprint(&json!([
-            pipeline,
-            namespace,
-            container.text("image"),
-            container.get("command"),
-            container.get("args"),
+            self.pipeline,
+            self.namespace,
+            self.container.text("image"),
+            self.container.get("command"),
+            self.container.get("args"),
             inputs.parameters,
             identities(inputs),
-            component.get("outputDefinitions"),
-            platform.and_then(|platform| platform.get("pvcMount")),
+            self.component.get("outputDefinitions"),
+            self.platform.and_then(|platform| platform.get("pvcMount")),
         ])))
     }
+}
 
+/// The Kubernetes settings of an executor.
+pub(super) fn executor_settings<'a>(platform: &'a Value, label: &str) -> Option<&'a Value> {
+    platform.at(&["platforms", "kubernetes", "deploymentSpec", "executors", label])
+}
+
+/// Records a step's execution, as its launcher does; times are seconds since 1970.
+pub(super) fn record(state: &mut State, launch: &Launch, fingerprint: &str, (started, finished): (i64, i64)) {
+    let name = match &launch.template {
+        Template::Ir { spec, .. } => spec.at(&["pipelineInfo", "name"]).and_then(Value::as_str),
+        Template::Argo(_) => None,
+    };
+    let task = Task {
+        id: fresh_id(),
+        namespace: launch.namespace.clone(),
+        pipeline_name: format!("pipeline/{}", name.unwrap_or_default()),
+        run_id: launch.run_id.clone(),
+        execution_id: (state.tasks.len() + 1).to_string(),
+        created_at: started,
+        finished_at: finished,
+        fingerprint: fingerprint.to_owned(),
+    };
+    state.tasks.insert(task.id.clone(), task);
+}
+
+impl Driving<'_> {
     /// The fingerprint of a step of an Argo workflow, and how old results may be; none if it is not to be cached.
     pub(super) fn pod_fingerprint(&self, template: &Value, inputs: &Values) -> Option<(String, Option<i64>)> {
         let metadata = template.get("metadata")?;
@@ -123,20 +153,9 @@ impl Driving<'_> {
     }
 
     /// Records a step's execution, as its launcher does.
-    pub(super) fn record_task(&self, pipeline: &str, fingerprint: &str, started: i64) {
-        let launch = &self.workflow.launch;
-        let mut state = self.core.lock();
-        let task = Task {
-            id: fresh_id(),
-            namespace: launch.namespace.clone(),
-            pipeline_name: format!("pipeline/{pipeline}"),
-            run_id: launch.run_id.clone(),
-            execution_id: (state.tasks.len() + 1).to_string(),
-            created_at: started,
-            finished_at: self.core.clock.seconds(),
-            fingerprint: fingerprint.to_owned(),
-        };
-        state.tasks.insert(task.id.clone(), task);
+    pub(super) fn record_task(&self, fingerprint: &str, started: i64) {
+        let times = (started, self.core.clock.seconds());
+        record(&mut self.core.lock(), &self.workflow.launch, fingerprint, times);
     }
 }
 

@@ -10,6 +10,7 @@ mod node;
 mod pipeline;
 mod placeholder;
 mod process;
+mod reuse;
 mod simulation;
 mod substitution;
 mod values;
@@ -179,8 +180,8 @@ impl Engine {
     }
 
     /// Moves simulated workflows to where they are by now.
-    pub(super) fn advance(&self, state: &mut State, now: Timestamp) {
-        lock(&self.simulations).advance(state, now);
+    pub(super) fn advance(&self, state: &mut State, settings: &Settings, now: Timestamp) {
+        lock(&self.simulations).advance(state, settings, now);
     }
 
     pub(super) fn terminate(&self, run_id: &str, now: Timestamp) {

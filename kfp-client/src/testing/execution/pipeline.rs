@@ -5,6 +5,7 @@ use std::sync::mpsc;
 
 use serde_json::{Map, Value, json};
 
+use super::cache::{self, executor_settings};
 use super::container::Step;
 use super::expression;
 use super::values::{Outcome, Values};
@@ -341,18 +342,18 @@ impl Pipeline<'_> {
         label: &str,
         inputs: &Values,
     ) -> Outcome {
-        let kubernetes = |platform: &'_ Value| {
-            platform
-                .at(&["platforms", "kubernetes", "deploymentSpec", "executors", label])
-                .cloned()
-        };
-        let platform = self.platform.and_then(kubernetes);
+        let platform = self.platform.and_then(|platform| executor_settings(platform, label));
         let node = format!("{path}/executor");
         let pipeline = self.spec.at(&["pipelineInfo", "name"]).and_then(Value::as_str);
-        let pipeline = pipeline.unwrap_or_default();
-        let fingerprint =
-            self.driving
-                .step_fingerprint(pipeline, task, component, container, platform.as_ref(), inputs);
+        let cacheable = cache::Step {
+            pipeline: pipeline.unwrap_or_default(),
+            namespace: &self.driving.workflow.launch.namespace,
+            task,
+            component,
+            container,
+            platform,
+        };
+        let fingerprint = cacheable.fingerprint(&self.driving.core.settings, inputs);
         let known = fingerprint
             .as_deref()
             .and_then(|fingerprint| self.driving.reuse(fingerprint, None));
@@ -370,14 +371,14 @@ impl Pipeline<'_> {
             path,
             component,
             container,
-            platform: platform.as_ref(),
+            platform,
             retry: task.get("retryPolicy"),
             inputs,
         };
         let outcome = self.driving.run_step(&step);
         if let (Some(fingerprint), Outcome::Succeeded(values)) = (&fingerprint, &outcome) {
             self.driving.keep_results(fingerprint, values);
-            self.driving.record_task(pipeline, fingerprint, started);
+            self.driving.record_task(fingerprint, started);
         }
         self.driving.enter(&node, "executor", "Pod", outcome.state());
         outcome

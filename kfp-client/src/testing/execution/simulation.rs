@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Launch;
+use super::cache::record;
 use super::node::{Node, node_id};
+use super::reuse::{Results, Steps};
+use crate::testing::builder::Settings;
 use crate::testing::call::Json;
 use crate::testing::context::State;
 use crate::testing::template::Template;
@@ -20,6 +23,7 @@ pub(super) struct Simulations {
     by_run: BTreeMap<String, Vec<u64>>,
     agenda: BTreeSet<(Timestamp, u64)>,
     next: u64,
+    results: Results,
 }
 
 impl Simulations {
@@ -40,11 +44,17 @@ impl Simulations {
     }
 
     /// Lets happen what happens up to now, each thing at its own time.
-    pub(super) fn advance(&mut self, state: &mut State, now: Timestamp) {
+    pub(super) fn advance(&mut self, state: &mut State, settings: &Settings, now: Timestamp) {
         while let Some((due, number)) = self.agenda.first().copied().filter(|(due, _)| *due <= now) {
             self.agenda.remove(&(due, number));
             if let Some(simulation) = self.all.get_mut(&number) {
+                if !simulation.running {
+                    simulation.steps = Steps::of(&simulation.launch, settings, &self.results);
+                }
                 simulation.step(state, due);
+                if simulation.over && simulation.outcome == Some("SUCCEEDED") && simulation.terminated.is_none() {
+                    simulation.keep(state, &mut self.results, due.as_second());
+                }
                 self.agenda.extend(simulation.due().map(|due| (due, number)));
             }
         }
@@ -97,6 +107,7 @@ pub(super) struct Simulation {
     terminated: Option<Timestamp>,
     outcome: Option<&'static str>,
     nodes: Vec<Node>,
+    steps: Steps,
     running: bool,
     over: bool,
 }
@@ -121,6 +132,7 @@ impl Simulation {
             terminated: None,
             outcome,
             nodes: Vec::new(),
+            steps: Steps::default(),
             running: false,
             over: false,
         }
@@ -164,12 +176,21 @@ impl Simulation {
         self.report(state, phase, now.as_second());
     }
 
+    /// Keeps what its steps have made.
+    fn keep(&mut self, state: &mut State, results: &mut Results, now: i64) {
+        let started = self.nodes.first().map_or(now, |node| node.created);
+        for fingerprint in std::mem::take(&mut self.steps.fresh) {
+            record(state, &self.launch, &fingerprint, (started, now));
+            results.insert(fingerprint, self.launch.run_id.clone());
+        }
+    }
+
     fn report(&mut self, state: &mut State, phase: &'static str, now: i64) {
         if self.nodes.is_empty() {
             self.nodes = self.plan(now);
         }
         for node in &mut self.nodes {
-            if !node.display_name.ends_with("-driver") {
+            if !node.display_name.ends_with("-driver") && node.kind != "Skipped" {
                 node.enter(phase, now);
             }
         }
@@ -203,7 +224,12 @@ impl Simulation {
                         "SUCCEEDED",
                     );
                     let mut body = make(name, shown, "DAG", "RUNNING");
-                    let executor = make(&format!("{name}/executor"), "executor", "Pod", "RUNNING");
+                    let path = format!("{name}/executor");
+                    let executor = if self.steps.cached.contains(name) {
+                        make(&path, "executor", "Skipped", "SKIPPED")
+                    } else {
+                        make(&path, "executor", "Pod", "RUNNING")
+                    };
                     root.children.push(driver.id.clone());
                     driver.children.push(body.id.clone());
                     body.children.push(executor.id.clone());

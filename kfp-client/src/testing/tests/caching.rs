@@ -107,3 +107,69 @@ async fn results_of_an_argo_step_grow_stale() {
         assert_eq!(std::fs::read_to_string(&file).unwrap().len() / 2, count, "{id}");
     }
 }
+
+#[tokio::test]
+async fn simulated_steps_take_results_too() {
+    let server = KfpServer::builder()
+        .pace(Duration::from_millis(1))
+        .build()
+        .start()
+        .await;
+    let asker = Asker::new(&server);
+    let mut spec = counting(std::path::Path::new("count"), true);
+    spec["root"]["dag"]["tasks"]["after"] = spec["root"]["dag"]["tasks"]["main"].clone();
+    let after = &mut spec["root"]["dag"]["tasks"]["after"];
+    after["taskInfo"]["name"] = "after".into();
+    let output = json!({"producerTask": "main", "outputParameterKey": "o"});
+    after["inputs"] = json!({"parameters": {"n": {"taskOutputParameter": output}}});
+    let skipped = |run: &Value| {
+        let tasks = run["run_details"]["task_details"].as_array().unwrap();
+        let executors = tasks.iter().filter(|task| task["display_name"] == "executor");
+        executors.filter(|task| task["state"] == "SKIPPED").count()
+    };
+    let mut uncached = spec.clone();
+    uncached["root"]["dag"]["tasks"]["main"]["cachingOptions"] = json!({});
+    let mut failing = spec.clone();
+    failing["deploymentSpec"]["executors"]["exec-main"]["container"]["args"] = json!(["please-fail"]);
+    for (id, spec, n, expected) in [
+        ("first", &spec, "one", 0),
+        ("again", &spec, "one", 2),
+        ("other", &spec, "two", 0),
+        // What follows a step that was executed again has other inputs.
+        ("uncached", &uncached, "one", 0),
+        ("still", &spec, "one", 2),
+    ] {
+        let run = run(&asker, id, spec, n).await;
+        assert_eq!(skipped(&run), expected, "{id}");
+        let whole = |name: &str| {
+            let tasks = run["run_details"]["task_details"].as_array().unwrap();
+            tasks.iter().find(|task| task["display_name"] == name).unwrap()["state"].clone()
+        };
+        assert_eq!(
+            (whole("main"), whole("after")),
+            (json!("SUCCEEDED"), json!("SUCCEEDED")),
+            "{id}"
+        );
+    }
+    let (_, tasks) = asker.ask("GET", "/apis/v1alpha1/tasks", None).await.unwrap();
+    assert_eq!(tasks["total_size"], 5);
+    // A failed step leaves no results.
+    for id in ["fails", "fails-again"] {
+        let config = json!({"parameters": {"n": "one"}});
+        let body = json!({"run_id": id, "display_name": "r", "pipeline_spec": failing, "runtime_config": config});
+        assert_eq!(asker.ask("POST", "runs", Some(body)).await.unwrap().0, 200);
+        assert_eq!(skipped(&asker.until(id, "FAILED").await), 0, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn an_administrator_can_turn_caching_off_for_simulated_runs() {
+    let builder = KfpServer::builder().pace(Duration::from_millis(1)).caching(false);
+    let server = builder.build().start().await;
+    let asker = Asker::new(&server);
+    let spec = counting(std::path::Path::new("count"), true);
+    for id in ["first", "again"] {
+        let run = run(&asker, id, &spec, "one").await;
+        assert!(!run.to_string().contains("SKIPPED"), "{run}");
+    }
+}
