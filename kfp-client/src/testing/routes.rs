@@ -8,7 +8,7 @@ use super::runs::Run;
 type Handled = Result<Answer, Refusal>;
 
 impl Context<'_> {
-    /// Handles the request.
+    /// Handles the request. What stands beside the gateway (health, uploads, logs) does not look at the method.
     pub(super) fn route(&mut self) -> Handled {
         let call = self.call;
         let parts: Vec<&str> = call.path.trim_start_matches('/').split('/').collect();
@@ -99,7 +99,7 @@ impl Context<'_> {
 
     fn route_alpha(&mut self, rest: &[&str], _verb: &str) -> Option<Handled> {
         match (self.call.method.as_str(), rest) {
-            ("GET", ["runs", run, "nodes", node, "log"]) => Some(Ok(self.read_log(run, node))),
+            (_, ["runs", run, "nodes", node, "log"]) => Some(Ok(self.read_log(run, node))),
             ("GET", ["tasks"]) => Some(self.list_tasks()),
             ("POST", ["tasks"]) => Some(self.create_task()),
             _ => None,
@@ -116,8 +116,8 @@ impl Context<'_> {
             ("DELETE", ["experiments", id], "") => self.delete_experiment(id),
             ("POST", ["experiments", id], "archive" | "unarchive") => self.archive_experiment(id, verb == "archive"),
 
-            ("POST", ["pipelines", "upload"], "") => self.upload_pipeline(false),
-            ("POST", ["pipelines", "upload_version"], "") => self.upload_version(false),
+            (_, ["pipelines", "upload"], "") => self.upload_pipeline(false),
+            (_, ["pipelines", "upload_version"], "") => self.upload_version(false),
             ("POST", ["pipelines", "create"], "") => self.create_pipeline_and_version(),
             ("GET", ["pipelines", "names", name], "") => self.get_pipeline_by_name(name, namespace, false),
             ("POST", ["pipelines"], "") => self.create_pipeline(),
@@ -164,8 +164,8 @@ impl Context<'_> {
             ("DELETE", ["experiments", id], "") => self.delete_experiment(id),
             ("POST", ["experiments", id], "archive" | "unarchive") => self.archive_experiment(id, verb == "archive"),
 
-            ("POST", ["pipelines", "upload"], "") => self.upload_pipeline(true),
-            ("POST", ["pipelines", "upload_version"], "") => self.upload_version(true),
+            (_, ["pipelines", "upload"], "") => self.upload_pipeline(true),
+            (_, ["pipelines", "upload_version"], "") => self.upload_version(true),
             ("POST", ["pipelines"], "") => self.create_pipeline_v1(),
             ("GET", ["pipelines"], "") => self.list_pipelines(&namespace, true),
             ("GET", ["pipelines", id], "") => self.get_pipeline(id, true),

@@ -27,6 +27,7 @@ mod properties;
 mod recordings;
 #[cfg(feature = "testing")]
 mod releases;
+mod routes;
 mod scripted;
 mod settings;
 mod transport;
