@@ -24,7 +24,7 @@ use crate::{
     status::Status,
     submit::{self, Claim, Made, Resource, Submitted},
     v2::{experiments::optional, storable, stored_text},
-    version::Feature,
+    version::{Feature, ServerVersion},
     wire::wire_enum,
 };
 
@@ -363,6 +363,9 @@ impl CreateJob {
 
     /// Value of a parameter of an Argo workflow, which is text whatever it stands for. The server fills in
     /// `[[ScheduledTime]]`, `[[CurrentTime]]`, `[[Index]]` and `[[RunUUID]]` for each run.
+    ///
+    /// All of them together may have 10,000 bytes as JSON. More is refused, by the client as long as the server is not
+    /// known to be 2.16 or newer, where administrators can set another limit (`MAX_PARAMETER_BYTES`).
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.plan.parameters.insert(name.into(), value.into());
@@ -383,13 +386,14 @@ impl CreateJob {
         self
     }
 
-    fn body(self) -> Result<Body> {
+    fn body(self, server: Option<ServerVersion>) -> Result<Body> {
         stored_text("name", &self.name, 255, true)?;
         stored_text("description", &self.description, 255, false)?;
         if !(1..=10).contains(&self.max_concurrency) {
             return Err(Error::invalid("max_concurrency", "1 to 10"));
         }
         self.trigger.validate()?;
+        self.plan.check_size(server)?;
         let (pipeline_spec, version) = self.plan.build()?;
         let experiment = self.experiment_id.map(ResourceReference::experiment);
         Ok(Body {
@@ -469,7 +473,7 @@ impl Jobs {
         let within = request.experiment_id.clone();
         let within = within.map(|id| ResourceKey::new(ResourceType::Experiment, id));
         let newer = request.plan.is_newer_format();
-        let body = request.body()?;
+        let body = request.body(self.client.server_version())?;
         let call = self.call("v1.jobs.create", Method::POST, &[])?.json(&body)?;
         let call = call.needs(Feature::NEWER_FORMAT, newer);
         if let Some((_, bytes)) = &call.body {

@@ -11,10 +11,14 @@ use crate::{
     ids::{PipelineId, PipelineVersionId},
     ir,
     message::message,
+    version::ServerVersion,
 };
 
-/// Most bytes of all text parameters together, counted as JSON.
+/// Most bytes of all text parameters together, counted as the JSON that servers keep.
 const MAX_PARAMETERS: usize = 10_000;
+
+/// First release whose administrators can set another limit.
+const MOVABLE_LIMIT: ServerVersion = ServerVersion::new(2, 16, 0);
 
 message! {
     /// A parameter of an Argo workflow, or the value of one.
@@ -102,6 +106,16 @@ impl From<PipelineId> for Source {
     }
 }
 
+/// Bytes of a text in JSON as Go writes it, with its quotes.
+fn json_len(text: &str) -> usize {
+    let letters = text.chars().map(|letter| match letter {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => 6,
+        other => other.len_utf8(),
+    });
+    2 + letters.sum::<usize>()
+}
+
 /// A source with the values for it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plan {
@@ -124,7 +138,27 @@ impl Plan {
         matches!(self.source, Source::Document(_)) || self.runtime_config != RuntimeConfig::default()
     }
 
-    /// Checks everything and writes it down: the specification, and the reference to a stored version.
+    /// Refuses more text parameters than the server takes. Where the limit can be another one, the server decides.
+    pub(super) fn check_size(&self, server: Option<ServerVersion>) -> Result<()> {
+        if server.is_some_and(|server| server >= MOVABLE_LIMIT) {
+            return Ok(());
+        }
+        // `[{"name":"n","value":"v"}]`; servers of 1.8 leave empty values out.
+        let one = |(name, value): (&String, &String)| {
+            let value = if value.is_empty() { 0 } else { 9 + json_len(value) };
+            10 + json_len(name) + value
+        };
+        let size = 1 + self.parameters.iter().map(one).sum::<usize>().max(1);
+        if size > MAX_PARAMETERS {
+            return Err(Error::invalid(
+                "parameters",
+                format!("at most {MAX_PARAMETERS} bytes of JSON, not {size}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks everything else and writes it down: the specification, and the reference to a stored version.
     pub(super) fn build(self) -> Result<(Option<PipelineSpec>, Option<ResourceReference>)> {
         let mut spec = PipelineSpec::default();
         let mut reference = None;
@@ -178,9 +212,6 @@ impl Plan {
                 ..Parameter::default()
             })
             .collect();
-        if serde_json::to_vec(&spec.parameters).is_ok_and(|bytes| bytes.len() > MAX_PARAMETERS) {
-            return Err(Error::invalid("parameters", format!("at most {MAX_PARAMETERS} bytes")));
-        }
         spec.runtime_config = Some(self.runtime_config).filter(|config| *config != RuntimeConfig::default());
         let spec = Some(spec).filter(|spec| *spec != PipelineSpec::default());
         Ok((spec, reference))

@@ -283,6 +283,33 @@ async fn faulty_values_are_refused_before_anything_is_sent() {
             "{field}: {error}"
         );
     }
+    // At the limit, and one above it, in bytes of the JSON that Go writes.
+    for (value, fits) in [
+        ("<".repeat(1_660), true),
+        ("<".repeat(1_661), false),
+        ("é\n".repeat(2_490), true),
+        ("é\n".repeat(2_491), false),
+    ] {
+        let request = CreateRun::new("x", stored()).parameter("p", &value).parameter("q", "");
+        let error = client.v1().runs().create(request).await.unwrap_err();
+        let refused = matches!(&error, Error::InvalidRequest(invalid)
+            if invalid.field == "parameters" && invalid.allowed.starts_with("at most 10000 bytes"));
+        assert_eq!(refused, !fits, "{} bytes: {error}", value.len());
+        let request = CreateJob::new("x", stored(), Trigger::every(60))
+            .parameter("p", value)
+            .parameter("q", "");
+        let error = client.v1().jobs().create(request).await.unwrap_err();
+        assert_eq!(matches!(error, Error::InvalidRequest(_)), !fits, "{error}");
+    }
+    // Administrators of newer servers can set another limit.
+    let newer = kfp_client::Client::builder("http://127.0.0.1:9").unwrap();
+    let newer = newer
+        .server_version(kfp_client::ServerVersion::new(2, 16, 0))
+        .build()
+        .unwrap();
+    let request = CreateRun::new("x", stored()).parameter("p", "1".repeat(10_000));
+    let error = newer.v1().runs().create(request).await.unwrap_err();
+    assert!(!matches!(error, Error::InvalidRequest(_)), "{error}");
     let jobs = [
         (CreateJob::new("", stored(), Trigger::every(60)), "name"),
         (

@@ -18,7 +18,7 @@ use crate::{
         source::{PipelineSpec, Plan, Source},
     },
     v2::{storable, stored_text},
-    version::Feature,
+    version::{Feature, ServerVersion},
 };
 
 /// A run to be made.
@@ -123,6 +123,9 @@ impl CreateRun {
 
     /// Value of a parameter of an Argo workflow, which is text whatever it stands for. One that the workflow does not
     /// have is refused.
+    ///
+    /// All of them together may have 10,000 bytes as JSON. More is refused, by the client as long as the server is not
+    /// known to be 2.16 or newer, where administrators can set another limit (`MAX_PARAMETER_BYTES`).
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.plan.parameters.insert(name.into(), value.into());
@@ -143,9 +146,10 @@ impl CreateRun {
         self
     }
 
-    fn body(self, run_id: &RunId) -> Result<Body> {
+    fn body(self, run_id: &RunId, server: Option<ServerVersion>) -> Result<Body> {
         stored_text("name", &self.name, 255, true)?;
         stored_text("description", &self.description, 255, false)?;
+        self.plan.check_size(server)?;
         let (pipeline_spec, version) = self.plan.build()?;
         let experiment = self.experiment_id.map(ResourceReference::experiment);
         Ok(Body {
@@ -189,7 +193,7 @@ impl Runs {
         let newer = request.plan.is_newer_format();
         let within = request.experiment_id.clone();
         let within = within.map(|id| ResourceKey::new(ResourceType::Experiment, id));
-        let body = request.body(&run_id)?;
+        let body = request.body(&run_id, self.client.server_version())?;
         let call = self.call("v1.runs.create", http::Method::POST, &[])?.json(&body)?;
         let call = call.needs(Feature::NEWER_FORMAT, newer);
         if let Some((_, bytes)) = &call.body {
