@@ -128,6 +128,18 @@ impl Refusal {
         Self::new(Code::InvalidArgument, short)
     }
 
+    /// As [`invalid`](Self::invalid), with an error of a library below it, which changes the label too.
+    pub(super) fn invalid_because(short: impl Into<String>, cause: &str) -> Self {
+        Self::labelled("InvalidInputError", short).because(cause)
+    }
+
+    /// As [`invalid`](Self::invalid), under a label of its own.
+    pub(super) fn labelled(label: &str, short: impl Into<String>) -> Self {
+        let mut refusal = Self::invalid(short);
+        refusal.0.message = format!("{label}: {}", refusal.0.short);
+        refusal
+    }
+
     pub(super) fn not_found(kind: &str, id: &str) -> Self {
         Self::new(Code::NotFound, format!("{kind} {id} not found"))
     }
@@ -215,6 +227,11 @@ impl Refusal {
         self
     }
 
+    /// The innermost of the wrapped text.
+    pub(super) fn bare(&self) -> String {
+        format!("{}: {}", self.0.code.label(), self.0.short)
+    }
+
     pub(super) fn code(&self) -> Code {
         self.0.code
     }
@@ -260,24 +277,30 @@ impl Refusal {
 
 impl Inner {
     fn status_body(&self, generation: Generation) -> ResponseTemplate {
+        // Servers of 1.8 end this sentence with a point.
+        let ended = |text: &str| {
+            let bare = generation == Generation::V1_8 && self.form == Form::Handler && text.ends_with(" not found");
+            format!("{text}{}", if bare { "." } else { "" })
+        };
+        let (short, message) = (ended(&self.short), ended(&self.message));
         let mut body = Map::new();
         if !generation.new_gateway() {
-            body.insert("error".into(), self.message.clone().into());
+            body.insert("error".into(), message.clone().into());
         }
         body.insert("code".into(), (self.code as i32).into());
-        body.insert("message".into(), self.message.clone().into());
+        body.insert("message".into(), message.clone().into());
         if self.form == Form::Gateway {
             return with_challenge(gateway_json(self.code.status(), &Value::Object(body)), self, generation);
         }
         let detail = if generation == Generation::V1_8 {
-            json!({"@type": "type.googleapis.com/api.Error", "error_message": self.short, "error_details": self.message})
+            json!({"@type": "type.googleapis.com/api.Error", "error_message": short, "error_details": message})
         } else {
             let code = if self.form == Form::Plain {
                 Code::Unknown
             } else {
                 self.code
             };
-            json!({"@type": "type.googleapis.com/google.rpc.Status", "code": code as i32, "message": self.short})
+            json!({"@type": "type.googleapis.com/google.rpc.Status", "code": code as i32, "message": short})
         };
         body.insert("details".into(), json!([detail]));
         with_challenge(gateway_json(self.code.status(), &Value::Object(body)), self, generation)

@@ -88,6 +88,11 @@ impl Context<'_> {
         self.core.settings.generation
     }
 
+    /// The words around an error: servers of 1.8 have others.
+    pub(super) fn words(&self, old: &'static str, new: &'static str) -> &'static str {
+        if self.generation().has_v2() { new } else { old }
+    }
+
     pub(super) fn multi_user(&self) -> bool {
         self.core.settings.multi_user
     }
@@ -118,6 +123,7 @@ impl Context<'_> {
             source: &text,
             strict: new,
             protojson: new,
+            generation: self.generation(),
         }
         .message(schema, &value)
         .map_err(refuse)

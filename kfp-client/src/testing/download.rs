@@ -134,7 +134,10 @@ impl Context<'_> {
     /// The document as a pipeline.
     fn downloaded_template(&self, document: &str) -> Result<Template, Refusal> {
         match Template::parse(document, self.generation()) {
-            Ok(template) => template.check_name().map(|()| template).map_err(Refusal::invalid),
+            Ok(template) => {
+                let stored = template.check_stored(self.generation());
+                stored.map(|()| template).map_err(Refusal::invalid)
+            }
             // A 2.x server loops for ever on such a text.
             Err(Unfit::Broken(_)) if self.generation().has_v2() => Err(Refusal::hang()),
             Err(Unfit::Broken(text) | Unfit::Refused(text)) => Err(Refusal::invalid(text)),

@@ -160,9 +160,8 @@ impl Context<'_> {
             };
             self.authorize(namespace, access)?;
         } else if v1 && !self.generation().has_v2() && !namespace.is_empty() {
-            return Err(Refusal::invalid(
-                "In single-user mode, CreateExperimentRequest shouldn't contain resource references.",
-            ));
+            let text = "In single-user mode, CreateExperimentRequest shouldn't contain resource references.";
+            return Err(Refusal::invalid(text).context("Validate experiment request failed."));
         }
         let namespace = if self.multi_user() { namespace } else { "" };
         if self
@@ -173,7 +172,8 @@ impl Context<'_> {
         {
             let text =
                 format!("Failed to create a new experiment. The name {name} already exists. Please specify a new name");
-            return Err(Refusal::new(Code::AlreadyExists, text).context("Failed to create a experiment"));
+            let outer = self.words("Create experiment failed.", "Failed to create a experiment");
+            return Err(Refusal::new(Code::AlreadyExists, text).context(outer));
         }
         let row = Experiment {
             id: fresh_id(),
@@ -192,31 +192,34 @@ impl Context<'_> {
     fn experiment_name(&self, name: &str) -> Result<(), Refusal> {
         let old = !self.generation().has_v2();
         if name.is_empty() {
-            let text = "Failed to convert API experiment to model experiment: Invalid input error: Experiment must have \
-                        a non-empty name";
-            let outer = "[ExperimentServer]: Failed to create a experiment due to conversion error";
             return Err(if old {
-                Refusal::invalid("Experiment name is empty. Please specify a valid experiment name.")
+                let text = "Experiment name is empty. Please specify a valid experiment name.";
+                Refusal::invalid(text).context("Validate experiment request failed.")
             } else {
-                Refusal::internal(text).context(outer)
+                converting("Experiment must have a non-empty name")
             });
         }
-        let limit = if self.generation().new_gateway() { 128 } else { 255 };
-        if name.chars().count() > limit {
-            return Err(Refusal::internal(format!(
-                "Experiment.Name length cannot exceed {limit}: Data too long for column 'Name'"
-            )));
+        let store = |code: &str, cause: &str| {
+            let cause = format!("Error {code}: {cause} for column 'Name' at row 1");
+            let text = format!("Failed to add experiment to experiment table: {cause}: {cause}");
+            let outer = self.words("Create experiment failed.", "Failed to create a experiment");
+            Err(Refusal::internal(text).context(outer))
+        };
+        if self.generation().new_gateway() && name.chars().count() > 128 {
+            return Err(converting("Experiment.Name length cannot exceed 128"));
+        }
+        if name.chars().count() > 255 {
+            return store(if old { "1406" } else { "1406 (22001)" }, "Data too long");
         }
         if name.chars().any(|letter| letter.len_utf8() > 3) {
-            return Err(Refusal::internal(
-                "Error 1366 (22007): Incorrect string value for column 'Name'",
-            ));
+            return store(if old { "1366" } else { "1366 (22007)" }, "Incorrect string value");
         }
         Ok(())
     }
 
     pub(super) fn get_experiment(&mut self, id: &str, v1: bool) -> Result<Answer, Refusal> {
-        let refuse = |refusal: Refusal| refusal.context("Failed to fetch experiment");
+        let outer = self.words("Get experiment failed.", "Failed to fetch experiment");
+        let refuse = |refusal: Refusal| refusal.context(outer);
         self.may_experiment("get", id).map_err(refuse)?;
         let row = self.experiment(id).map_err(refuse)?;
         Ok(Answer::Json(row.render(self, v1)))
@@ -224,7 +227,8 @@ impl Context<'_> {
 
     pub(super) fn list_experiments(&mut self, namespace: &str, v1: bool) -> Result<Answer, Refusal> {
         let options = ListOptions::read::<Experiment>(self.call, v1, self.generation())?;
-        let refuse = |refusal: Refusal| refusal.context("List experiments failed");
+        let outer = self.words("List experiments failed.", "List experiments failed");
+        let refuse = |refusal: Refusal| refusal.context(outer);
         self.require_namespace(namespace, "An experiment").map_err(refuse)?;
         let access = Access {
             verb: "list",
@@ -277,4 +281,10 @@ impl Context<'_> {
         }
         Ok(Answer::empty())
     }
+}
+
+/// An experiment that cannot be taken over from its message.
+fn converting(cause: &str) -> Refusal {
+    let text = format!("Failed to convert API experiment to model experiment: Invalid input error: {cause}");
+    Refusal::internal(text).context("[ExperimentServer]: Failed to create a experiment due to conversion error")
 }

@@ -218,4 +218,162 @@ mod tests {
             }
         }
     }
+
+    #[tokio::test]
+    async fn servers_before_2_14_know_neither_names_beside_shown_ones_nor_tags() {
+        let old = server(Generation::V2_5, false).await;
+        let named = json!({"name": "n", "tags": {"a": "b"}});
+        let (status, refusal) = ask(&old, "POST", "v2beta1/pipelines", Some(named.clone())).await;
+        let text =
+            "Failed to create a pipeline due to server error: Invalid input error: pipeline's name cannot be empty";
+        assert_eq!((status, &refusal["message"]), (400, &json!(text)));
+        let both = json!({"name": "n", "display_name": "shown", "tags": {"a": "b"}});
+        let (status, made) = ask(&old, "POST", "v2beta1/pipelines", Some(both)).await;
+        assert_eq!(
+            (status, &made["display_name"], made.get("name"), made.get("tags")),
+            (200, &json!("shown"), None, None)
+        );
+        // The shown name is the one that is unique, and by which it is found.
+        let (status, found) = ask(&old, "GET", "v2beta1/pipelines/names/shown", None).await;
+        assert_eq!((status, &found["pipeline_id"]), (200, &made["pipeline_id"]));
+        assert_eq!(ask(&old, "GET", "v2beta1/pipelines/names/n", None).await.0, 404);
+        let new = server(Generation::V2_17, false).await;
+        let (status, made) = ask(&new, "POST", "v2beta1/pipelines", Some(named)).await;
+        assert_eq!(
+            (status, &made["display_name"], &made["tags"]["a"]),
+            (200, &json!("n"), &json!("b"))
+        );
+    }
+
+    #[tokio::test]
+    async fn text_parameters_have_a_common_limit() {
+        for generation in [Generation::V1_8, Generation::V2_5, Generation::V2_17] {
+            let server = server(generation, false).await;
+            let workflow: Value = serde_json::from_str(WORKFLOW).unwrap();
+            let with = |value: &str| {
+                let mut workflow = workflow.clone();
+                workflow["spec"]["arguments"] = json!({"parameters": [{"name": "p", "value": value}]});
+                workflow.to_string()
+            };
+            // `[{"name":"p","value":""}]` has 25 bytes, and `<` has six.
+            for (most, more) in [("x".repeat(9_975), "x"), ("<".repeat(1_662) + "xxx", "<")] {
+                for (fits, value) in [(true, most.clone()), (false, most + more)] {
+                    let spec = json!({"workflow_manifest": with(""), "parameters": [{"name": "p", "value": value}]});
+                    let run = json!({"name": "r", "pipeline_spec": spec});
+                    let job = json!({"name": "j", "pipeline_spec": spec, "max_concurrency": 1, "enabled": true,
+                        "trigger": {"periodic_schedule": {"interval_second": 60}}});
+                    let upload = upload(&server, "v1beta1/pipelines/upload", &with(&value)).await;
+                    let expected = if generation == Generation::V1_8 { 400 } else { 500 };
+                    let stored = if generation == Generation::V2_17 { 400 } else { 500 };
+                    for ((status, answer), refused) in [
+                        (ask(&server, "POST", "v1beta1/runs", Some(run)).await, expected),
+                        (ask(&server, "POST", "v1beta1/jobs", Some(job)).await, expected),
+                        (upload, stored),
+                    ] {
+                        let case = format!("{generation}, {} bytes: {answer}", value.len());
+                        assert_eq!(status, if fits { 200 } else { refused }, "{case}");
+                        let told = case.contains("The input parameter length exceed maximum size of 10000.");
+                        assert_eq!(told, !fits, "{case}");
+                    }
+                    if fits {
+                        let all = ask(&server, "GET", "v1beta1/pipelines", None).await.1;
+                        let id = all["pipelines"][0]["id"].as_str().unwrap();
+                        let path = format!("v1beta1/pipelines/{id}");
+                        if generation.has_v2() {
+                            let version = all["pipelines"][0]["default_version"]["id"].as_str().unwrap();
+                            let path = format!("v1beta1/pipeline_versions/{version}");
+                            assert_eq!(ask(&server, "DELETE", &path, None).await.0, 200);
+                        }
+                        assert_eq!(ask(&server, "DELETE", &path, None).await.0, 200);
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn uploads_are_refused_in_the_words_of_each_generation() {
+        let invalid = "InvalidInputError: unknown template format: pipeline spec is invalid";
+        for (generation, expected) in [
+            (
+                Generation::V1_8,
+                [
+                    (500, format!("Error creating pipeline: Create pipeline failed: {invalid}")),
+                    (
+                        500,
+                        "Error creating pipeline: Create pipeline failed: Already exist error: Failed to create a new \
+                         pipeline. The name p already exist. Please specify a new name."
+                            .to_owned(),
+                    ),
+                    (
+                        500,
+                        "Error creating pipeline version: Create pipeline version failed: Already exist error: Failed to \
+                         create a new pipeline version. The name v already exist. Please specify a new name."
+                            .to_owned(),
+                    ),
+                    (400, "Please specify a pipeline id when creating versions.".to_owned()),
+                ],
+            ),
+            (
+                Generation::V2_5,
+                [
+                    (
+                        500,
+                        format!(
+                            "Failed to create a pipeline and a pipeline version: Failed to create a pipeline and a \
+                             pipeline version due to template creation error: {invalid}"
+                        ),
+                    ),
+                    (
+                        409,
+                        "Failed to create a pipeline and a pipeline version. The pipeline already exists.: Failed to \
+                         create a pipeline and a pipeline version: Already exist error: Failed to create a new pipeline. \
+                         The name p already exists. Please specify a new name"
+                            .to_owned(),
+                    ),
+                    (
+                        409,
+                        "Failed to create a pipeline version. The pipeline already exists.: Failed to create pipeline \
+                         version in PipelineStore: Already exist error: Failed to create a new pipeline version. The \
+                         name v already exist. Specify a new name"
+                            .to_owned(),
+                    ),
+                    (
+                        400,
+                        "Failed to create a pipeline version due to error reading pipeline id".to_owned(),
+                    ),
+                ],
+            ),
+            (
+                Generation::V2_17,
+                [
+                    (400, "unknown template format".to_owned()),
+                    (409, "Failed to create a pipeline and a pipeline version".to_owned()),
+                    (409, "Failed to create a pipeline version".to_owned()),
+                    (400, "Failed to create a pipeline version".to_owned()),
+                ],
+            ),
+        ] {
+            let server = server(generation, false).await;
+            let (_, made) = upload(&server, "v1beta1/pipelines/upload?name=p", WORKFLOW).await;
+            let version = format!(
+                "v1beta1/pipelines/upload_version?name=v&pipelineid={}",
+                made["id"].as_str().unwrap()
+            );
+            assert_eq!(upload(&server, &version, WORKFLOW).await.0, 200);
+            for ((path, document), expected) in [
+                ("v1beta1/pipelines/upload?name=q", "{}"),
+                ("v1beta1/pipelines/upload?name=p", WORKFLOW),
+                (version.as_str(), WORKFLOW),
+                ("v1beta1/pipelines/upload_version?name=w", WORKFLOW),
+            ]
+            .into_iter()
+            .zip(expected)
+            {
+                let (status, answer) = upload(&server, path, document).await;
+                let told = answer["error_message"].as_str().unwrap_or_default().to_owned();
+                assert_eq!((status, told), expected, "{generation} {path}");
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::answer::Refusal;
 use super::call::{Call, Json, unescape};
+use super::go_json::syntax_error;
 use super::messages::{FILTER, V1_FILTER};
 use super::schema::Reader;
 use super::{Generation, answer::Code};
@@ -125,29 +126,39 @@ impl ListOptions {
         };
         match call.query("page_token") {
             "" => Ok(options),
-            token => options.resume::<T>(token, !sort.is_empty()),
+            token => options.resume::<T>(token, !sort.is_empty(), generation),
         }
     }
 
-    fn resume<T: Listed>(mut self, token: &str, sorted: bool) -> Result<Self, Refusal> {
-        let bad = || Refusal::invalid("Invalid page token").context("Failed to create list options");
-        let text = STANDARD.decode(token).map_err(|_| bad())?;
-        let token: Value = serde_json::from_slice(&text).map_err(|_| bad())?;
+    fn resume<T: Listed>(mut self, token: &str, sorted: bool, generation: Generation) -> Result<Self, Refusal> {
+        let outer = "Failed to create list options";
+        let bad = |cause: &str| {
+            let short = match generation {
+                Generation::V1_8 => "Invalid package token.",
+                Generation::V2_5 => "Invalid package token",
+                Generation::V2_17 => "Invalid page token",
+            };
+            Refusal::invalid_because(short, cause).context(outer)
+        };
+        let text = STANDARD.decode(token).map_err(|_| bad(&base64_error(token)))?;
+        if let Some(cause) = syntax_error(&text) {
+            return Err(bad(&cause));
+        }
+        let token: Value = serde_json::from_slice(&text).map_err(|error| bad(&error.to_string()))?;
         let field = token.text("SortByFieldName").to_owned();
         let descending = token.get("IsDesc").and_then(Value::as_bool).unwrap_or_default();
         let filter = token.get("Filter").cloned().unwrap_or_default();
         let given = !self.filter.is_null() && self.filter != filter;
         if given || sorted && (self.sort != field || self.descending != descending) {
-            let text = "page token does not match the supplied sort by and/or filtering criteria. Either specify the \
-                        same criteria or leave the latter empty if page token is specified";
-            return Err(Refusal::invalid(text).context("Failed to create list options"));
+            let end = if generation.has_v2() { "" } else { "." };
+            let text = format!(
+                "page token does not match the supplied sort by and/or filtering criteria. Either specify the same \
+                 criteria or leave the latter empty if page token is specified{end}"
+            );
+            return Err(Refusal::invalid(text).context(outer));
         }
         if token.text("ModelName") != T::TABLE {
-            let text = format!(
-                "Error 1054 (42S22): Unknown column '{}.{field}' in 'WHERE'",
-                token.text("ModelName")
-            );
-            return Err(Refusal::internal(text));
+            return Err(self.foreign::<T>(&token, generation));
         }
         let value = token
             .get("SortByFieldValue")
@@ -157,6 +168,38 @@ impl ListOptions {
         self.descending = descending;
         self.filter = filter;
         Ok(self)
+    }
+
+    /// A token of another list makes a query that the database refuses.
+    fn foreign<T: Listed>(&self, token: &Value, generation: Generation) -> Refusal {
+        let (model, field) = (token.text("ModelName"), token.text("SortByFieldName"));
+        let (number, state, text) = if field.is_empty() {
+            let text = format!(
+                "You have an error in your SQL syntax; check the manual that corresponds to your MariaDB server version \
+                 for the right syntax to use near 'ASC,  ASC LIMIT {}' at line 1",
+                self.size + 1
+            );
+            ("1064", "42000", text)
+        } else {
+            ("1054", "42S22", format!("Unknown column '{model}.{field}' in 'WHERE'"))
+        };
+        let listed = match T::KIND {
+            "PipelineVersion" => "pipeline versions",
+            "Job" => "recurring runs",
+            "Run" => "runs",
+            "Experiment" => "experiments",
+            "Pipeline" => "pipelines",
+            _ => "tasks",
+        };
+        let failed = format!("Failed to list {listed}");
+        if !generation.has_v2() {
+            let cause = format!("Error {number}: {text}");
+            let refusal = Refusal::internal(format!("{failed}: {cause}: {cause}"));
+            return refusal.context(&format!("List {listed} failed."));
+        }
+        let cause = format!("Error {number} ({state}): {text}");
+        let refusal = Refusal::internal(format!("{failed}: {cause}: {cause}"));
+        refusal.context(&failed).context(&failed)
     }
 
     /// Cuts one page out of the rows.
@@ -227,10 +270,10 @@ fn page_size(call: &Call, generation: Generation) -> Result<usize, Refusal> {
         let cause = format!("strconv.ParseInt: parsing {text:?}: {why}");
         Refusal::gateway(
             Code::InvalidArgument,
-            if generation.new_gateway() {
-                format!("parsing field \"page_size\": {cause}")
-            } else {
-                format!("type mismatch, parameter: page_size, error: {cause}")
+            match generation {
+                Generation::V1_8 => cause,
+                Generation::V2_5 => format!("type mismatch, parameter: page_size, error: {cause}"),
+                Generation::V2_17 => format!("parsing field \"page_size\": {cause}"),
             },
         )
     })?;
@@ -238,10 +281,25 @@ fn page_size(call: &Call, generation: Generation) -> Result<usize, Refusal> {
         0 => Ok(20),
         1.. => Ok(usize::try_from(size).unwrap_or(200).min(200)),
         _ => {
-            let text = format!("The page size should be greater than 0. Got {size}");
+            // Older servers print the number as a letter, and a negative number is none.
+            let shown = if generation.new_gateway() {
+                size.to_string()
+            } else {
+                "'\u{fffd}'".to_owned()
+            };
+            let text = format!("The page size should be greater than 0. Got {shown}");
             Err(Refusal::invalid(text).context("Failed to create list options"))
         }
     }
+}
+
+/// What Go says of a text that is no base64.
+fn base64_error(text: &str) -> String {
+    let stranger = |byte: u8| !byte.is_ascii_alphanumeric() && !matches!(byte, b'+' | b'/' | b'=');
+    let at = text.bytes().position(stranger);
+    // Without one it is the last group that is not whole.
+    let at = at.unwrap_or(text.len() - text.len() % 4);
+    format!("illegal base64 data at input byte {at}")
 }
 
 /// The keys to sort by.
@@ -279,12 +337,16 @@ fn read_filter<T: Listed>(text: &str, v1: bool, generation: Generation) -> Resul
         Err(escape) => return unread(format!("invalid URL escape {escape:?}")),
     };
     let Ok(value) = serde_json::from_str::<Value>(&plain) else {
+        if let (false, Some(cause)) = (generation.has_v2(), syntax_error(plain.as_bytes())) {
+            return unread(cause);
+        }
         return unread(format!("proto: syntax error (line 1:1): invalid value {plain}"));
     };
     let reader = Reader {
         source: &plain,
         strict: true,
         protojson: generation.new_gateway(),
+        generation,
     };
     let filter = match reader.message(if v1 { &V1_FILTER } else { &FILTER }, &value) {
         Ok(filter) => filter,
@@ -299,6 +361,15 @@ fn read_filter<T: Listed>(text: &str, v1: bool, generation: Generation) -> Resul
 
 fn check_predicate<T: Listed>(predicate: &Value, v1: bool, generation: Generation) -> Result<Value, Refusal> {
     let refuse = |short: String| Err(Refusal::invalid(short).context("Failed to create list options"));
+    let unknown = |short: &str| {
+        // Servers of 1.8 call everything that they refuse here invalid.
+        Err(if generation.has_v2() {
+            Refusal::labelled("UnknownApiVersionError", short)
+        } else {
+            Refusal::invalid(short)
+        }
+        .context("Failed to create list options"))
+    };
     let key = predicate.text("key");
     let operation = predicate.text(if v1 { "op" } else { "operation" });
     let tag = T::TAGGED && generation.new_gateway() && key.starts_with("tags.");
@@ -307,18 +378,23 @@ fn check_predicate<T: Listed>(predicate: &Value, v1: bool, generation: Generatio
         return refuse(format!("no support for filtering on unrecognized field {key:?}"));
     }
     if tag && operation != "EQUALS" {
-        return refuse(format!(
-            "only EQUALS operation is supported for tag filtering, got {operation} for key {key:?}"
-        ));
+        let text = format!("only EQUALS operation is supported for tag filtering, got {operation} for key {key:?}");
+        let list = if T::KIND == "Pipeline" {
+            "pipelines"
+        } else {
+            "pipeline versions"
+        };
+        let outer = format!("Failed to list {list} due to invalid tag filter in filter spec");
+        return Err(Refusal::invalid(text).context(&outer));
     }
     if matches!(operation, "" | "UNKNOWN" | "OPERATION_UNSPECIFIED") {
-        return refuse("Error using Filter.Predicate.Operation with go_client.Predicate_Operation".to_owned());
+        return unknown("Error using Filter.Predicate.Operation with go_client.Predicate_Operation");
     }
     let Some((field, value)) = predicate
         .as_object()
         .and_then(|map| map.iter().find(|(name, _)| name.contains("_value")))
     else {
-        return refuse("Error using Filter.Predicate.Value with <nil>".to_owned());
+        return unknown("Error using Filter.Predicate.Value with <nil>");
     };
     if (operation == "IN") != field.ends_with("_values") {
         return refuse(format!("cannot use operator {operation} with {field} of {key:?}"));

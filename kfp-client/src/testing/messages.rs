@@ -1,13 +1,16 @@
 //! The request messages of both API versions.
 
+use super::Generation;
 use super::schema::{Kind, Schema};
 
+/// `=>` and a generation say since when servers know the field before it.
 macro_rules! message {
-    ($(#[$doc:meta])* $name:ident = $proto:literal { $($field:ident: $kind:expr),* $(,)? } $(one of $group:ident: $($member:ident)|+)?) => {
+    ($(#[$doc:meta])* $name:ident = $proto:literal { $($field:ident: $kind:expr $(=> $since:ident)?),* $(,)? } $(one of $group:ident: $($member:ident)|+)?) => {
         $(#[$doc])*
         pub(super) static $name: Schema = Schema {
             name: $proto,
             fields: &[$((stringify!($field), $kind)),*],
+            later: &[$($((stringify!($field), Generation::$since),)?)*],
             one_of: &[$((stringify!($group), &[$(stringify!($member)),+]))?],
         };
     };
@@ -15,60 +18,101 @@ macro_rules! message {
 
 use Kind::{Any, Bool, Double, Enum, Int32, Int64, List, Map, Message, Struct, Text, Time};
 
-const STATES: Kind = Enum(&[
-    ("RUNTIME_STATE_UNSPECIFIED", 0),
-    ("PENDING", 1),
-    ("RUNNING", 2),
-    ("SUCCEEDED", 3),
-    ("SKIPPED", 4),
-    ("FAILED", 5),
-    ("CANCELING", 6),
-    ("CANCELED", 7),
-    ("PAUSED", 8),
-]);
-const STORAGE: Kind = Enum(&[("STORAGE_STATE_UNSPECIFIED", 0), ("AVAILABLE", 1), ("ARCHIVED", 2)]);
-const MODES: Kind = Enum(&[("MODE_UNSPECIFIED", 0), ("ENABLE", 1), ("DISABLE", 2)]);
-const STATUSES: Kind = Enum(&[("STATUS_UNSPECIFIED", 0), ("ENABLED", 1), ("DISABLED", 3)]);
-const V1_STORAGE: Kind = Enum(&[
-    ("STORAGESTATE_UNSPECIFIED", 0),
-    ("STORAGESTATE_AVAILABLE", 1),
-    ("STORAGESTATE_ARCHIVED", 2),
-]);
-const V1_RUN_STORAGE: Kind = Enum(&[("STORAGESTATE_AVAILABLE", 0), ("STORAGESTATE_ARCHIVED", 1)]);
-const V1_MODES: Kind = Enum(&[("UNKNOWN_MODE", 0), ("ENABLED", 1), ("DISABLED", 2)]);
-const V1_TYPES: Kind = Enum(&[
-    ("UNKNOWN_RESOURCE_TYPE", 0),
-    ("EXPERIMENT", 1),
-    ("JOB", 2),
-    ("PIPELINE", 3),
-    ("PIPELINE_VERSION", 4),
-    ("NAMESPACE", 5),
-]);
-const V1_RELATIONS: Kind = Enum(&[("UNKNOWN_RELATIONSHIP", 0), ("OWNER", 1), ("CREATOR", 2)]);
-const V1_FORMATS: Kind = Enum(&[("UNSPECIFIED", 0), ("RAW", 1), ("PERCENTAGE", 2)]);
-const V1_VISUALIZATIONS: Kind = Enum(&[("ROC_CURVE", 0), ("TFDV", 1), ("TFMA", 2), ("TABLE", 3), ("CUSTOM", 4)]);
-const OPERATIONS: Kind = Enum(&[
-    ("OPERATION_UNSPECIFIED", 0),
-    ("EQUALS", 1),
-    ("NOT_EQUALS", 2),
-    ("GREATER_THAN", 3),
-    ("GREATER_THAN_EQUALS", 5),
-    ("LESS_THAN", 6),
-    ("LESS_THAN_EQUALS", 7),
-    ("IN", 8),
-    ("IS_SUBSTRING", 9),
-]);
-const V1_OPERATIONS: Kind = Enum(&[
-    ("UNKNOWN", 0),
-    ("EQUALS", 1),
-    ("NOT_EQUALS", 2),
-    ("GREATER_THAN", 3),
-    ("GREATER_THAN_EQUALS", 5),
-    ("LESS_THAN", 6),
-    ("LESS_THAN_EQUALS", 7),
-    ("IN", 8),
-    ("IS_SUBSTRING", 9),
-]);
+const STATES: Kind = Enum(
+    "kubeflow.pipelines.backend.api.v2beta1.RuntimeState",
+    &[
+        ("RUNTIME_STATE_UNSPECIFIED", 0),
+        ("PENDING", 1),
+        ("RUNNING", 2),
+        ("SUCCEEDED", 3),
+        ("SKIPPED", 4),
+        ("FAILED", 5),
+        ("CANCELING", 6),
+        ("CANCELED", 7),
+        ("PAUSED", 8),
+    ],
+);
+const STORAGE_STATES: &[(&str, i64)] = &[("STORAGE_STATE_UNSPECIFIED", 0), ("AVAILABLE", 1), ("ARCHIVED", 2)];
+const STORAGE: Kind = Enum(
+    "kubeflow.pipelines.backend.api.v2beta1.Experiment.StorageState",
+    STORAGE_STATES,
+);
+const RUN_STORAGE: Kind = Enum(
+    "kubeflow.pipelines.backend.api.v2beta1.Run.StorageState",
+    STORAGE_STATES,
+);
+const MODES: Kind = Enum(
+    "kubeflow.pipelines.backend.api.v2beta1.RecurringRun.Mode",
+    &[("MODE_UNSPECIFIED", 0), ("ENABLE", 1), ("DISABLE", 2)],
+);
+const STATUSES: Kind = Enum(
+    "kubeflow.pipelines.backend.api.v2beta1.RecurringRun.Status",
+    &[("STATUS_UNSPECIFIED", 0), ("ENABLED", 1), ("DISABLED", 3)],
+);
+const V1_STORAGE: Kind = Enum(
+    "api.Experiment.StorageState",
+    &[
+        ("STORAGESTATE_UNSPECIFIED", 0),
+        ("STORAGESTATE_AVAILABLE", 1),
+        ("STORAGESTATE_ARCHIVED", 2),
+    ],
+);
+const V1_RUN_STORAGE: Kind = Enum(
+    "api.Run.StorageState",
+    &[("STORAGESTATE_AVAILABLE", 0), ("STORAGESTATE_ARCHIVED", 1)],
+);
+const V1_MODES: Kind = Enum("api.Job.Mode", &[("UNKNOWN_MODE", 0), ("ENABLED", 1), ("DISABLED", 2)]);
+const V1_TYPES: Kind = Enum(
+    "api.ResourceType",
+    &[
+        ("UNKNOWN_RESOURCE_TYPE", 0),
+        ("EXPERIMENT", 1),
+        ("JOB", 2),
+        ("PIPELINE", 3),
+        ("PIPELINE_VERSION", 4),
+        ("NAMESPACE", 5),
+    ],
+);
+const V1_RELATIONS: Kind = Enum(
+    "api.Relationship",
+    &[("UNKNOWN_RELATIONSHIP", 0), ("OWNER", 1), ("CREATOR", 2)],
+);
+const V1_FORMATS: Kind = Enum(
+    "api.RunMetric.Format",
+    &[("UNSPECIFIED", 0), ("RAW", 1), ("PERCENTAGE", 2)],
+);
+const V1_VISUALIZATIONS: Kind = Enum(
+    "api.Visualization.Type",
+    &[("ROC_CURVE", 0), ("TFDV", 1), ("TFMA", 2), ("TABLE", 3), ("CUSTOM", 4)],
+);
+const OPERATIONS: Kind = Enum(
+    "kubeflow.pipelines.backend.api.v2beta1.Predicate.Operation",
+    &[
+        ("OPERATION_UNSPECIFIED", 0),
+        ("EQUALS", 1),
+        ("NOT_EQUALS", 2),
+        ("GREATER_THAN", 3),
+        ("GREATER_THAN_EQUALS", 5),
+        ("LESS_THAN", 6),
+        ("LESS_THAN_EQUALS", 7),
+        ("IN", 8),
+        ("IS_SUBSTRING", 9),
+    ],
+);
+const V1_OPERATIONS: Kind = Enum(
+    "api.Predicate.Op",
+    &[
+        ("UNKNOWN", 0),
+        ("EQUALS", 1),
+        ("NOT_EQUALS", 2),
+        ("GREATER_THAN", 3),
+        ("GREATER_THAN_EQUALS", 5),
+        ("LESS_THAN", 6),
+        ("LESS_THAN_EQUALS", 7),
+        ("IN", 8),
+        ("IS_SUBSTRING", 9),
+    ],
+);
 
 message! { EXPERIMENT = "kubeflow.pipelines.backend.api.v2beta1.Experiment" {
     experiment_id: Text, display_name: Text, description: Text, created_at: Time, namespace: Text,
@@ -84,11 +128,11 @@ message! { RUNTIME_CONFIG = "kubeflow.pipelines.backend.api.v2beta1.RuntimeConfi
 } }
 
 message! { RUN = "kubeflow.pipelines.backend.api.v2beta1.Run" {
-    experiment_id: Text, run_id: Text, display_name: Text, storage_state: STORAGE, description: Text,
+    experiment_id: Text, run_id: Text, display_name: Text, storage_state: RUN_STORAGE, description: Text,
     pipeline_version_id: Text, pipeline_spec: Struct, pipeline_version_reference: Message(&REFERENCE),
     runtime_config: Message(&RUNTIME_CONFIG), service_account: Text, created_at: Time, scheduled_at: Time,
     finished_at: Time, state: STATES, error: Any, run_details: Any, recurring_run_id: Text, state_history: Any,
-    plugins_input: Map(&Struct), plugins_output: Map(&Any),
+    plugins_input: Map(&Struct) => V2_17, plugins_output: Map(&Any) => V2_17,
 } one of pipeline_source: pipeline_version_id | pipeline_spec | pipeline_version_reference }
 
 message! { CRON = "kubeflow.pipelines.backend.api.v2beta1.CronSchedule" { start_time: Time, end_time: Time, cron: Text } }
@@ -103,17 +147,19 @@ message! { RECURRING_RUN = "kubeflow.pipelines.backend.api.v2beta1.RecurringRun"
     recurring_run_id: Text, display_name: Text, description: Text, pipeline_version_id: Text, pipeline_spec: Struct,
     pipeline_version_reference: Message(&REFERENCE), runtime_config: Message(&RUNTIME_CONFIG), service_account: Text,
     max_concurrency: Int64, trigger: Message(&TRIGGER), mode: MODES, created_at: Time, updated_at: Time,
-    status: STATUSES, error: Any, no_catchup: Bool, namespace: Text, experiment_id: Text, plugins_input: Map(&Struct),
+    status: STATUSES, error: Any, no_catchup: Bool, namespace: Text, experiment_id: Text,
+    plugins_input: Map(&Struct) => V2_17,
 } one of pipeline_source: pipeline_version_id | pipeline_spec | pipeline_version_reference }
 
 message! { PIPELINE = "kubeflow.pipelines.backend.api.v2beta1.Pipeline" {
-    pipeline_id: Text, display_name: Text, name: Text, description: Text, created_at: Time, namespace: Text,
-    error: Any, tags: Map(&Text),
+    pipeline_id: Text, display_name: Text, name: Text => V2_17, description: Text, created_at: Time, namespace: Text,
+    error: Any, tags: Map(&Text) => V2_17,
 } }
 message! { PACKAGE_URL = "kubeflow.pipelines.backend.api.v2beta1.Url" { pipeline_url: Text } }
 message! { VERSION = "kubeflow.pipelines.backend.api.v2beta1.PipelineVersion" {
-    pipeline_id: Text, pipeline_version_id: Text, display_name: Text, name: Text, description: Text, created_at: Time,
-    package_url: Message(&PACKAGE_URL), code_source_url: Text, pipeline_spec: Struct, error: Any, tags: Map(&Text),
+    pipeline_id: Text, pipeline_version_id: Text, display_name: Text, name: Text => V2_17, description: Text,
+    created_at: Time, package_url: Message(&PACKAGE_URL), code_source_url: Text, pipeline_spec: Struct, error: Any,
+    tags: Map(&Text) => V2_17,
 } }
 message! { PIPELINE_AND_VERSION = "kubeflow.pipelines.backend.api.v2beta1.CreatePipelineAndVersionRequest" {
     pipeline: Message(&PIPELINE), pipeline_version: Message(&VERSION),
@@ -145,7 +191,7 @@ message! { V1_EXPERIMENT = "api.Experiment" {
 message! { V1_PARAMETER = "api.Parameter" { name: Text, value: Text } }
 message! { V1_SPEC = "api.PipelineSpec" {
     pipeline_id: Text, pipeline_name: Text, workflow_manifest: Text, pipeline_manifest: Text,
-    parameters: List(&Message(&V1_PARAMETER)), runtime_config: Message(&RUNTIME_CONFIG),
+    parameters: List(&Message(&V1_PARAMETER)), runtime_config: Message(&RUNTIME_CONFIG) => V2_5,
 } }
 message! { V1_METRIC = "api.RunMetric" { name: Text, node_id: Text, number_value: Double, format: V1_FORMATS } }
 message! { V1_RUN = "api.Run" {

@@ -198,10 +198,12 @@ impl Context<'_> {
         };
         let taken = |row: &Pipeline| row.namespace == namespace && row.name.eq_ignore_ascii_case(&naming.name);
         if self.state.pipelines.values().any(taken) {
-            let text = format!(
-                "Failed to create a new pipeline. The name {} already exists. Please specify a new name",
-                naming.name
-            );
+            let told = if self.generation().has_v2() {
+                "already exists. Please specify a new name"
+            } else {
+                "already exist. Please specify a new name."
+            };
+            let text = format!("Failed to create a new pipeline. The name {} {told}", naming.name);
             return Err(Refusal::new(Code::AlreadyExists, text).context("Failed to create a pipeline"));
         }
         let row = Pipeline {
@@ -225,7 +227,13 @@ impl Context<'_> {
         let naming = Naming::read(&body);
         let outer = |refusal: Refusal| refusal.context("Failed to create a pipeline");
         if naming.name.is_empty() {
-            return Err(Refusal::invalid("name is required").context("Failed to create a pipeline due to server error"));
+            let new = self.generation().new_gateway();
+            let text = if new {
+                "name is required"
+            } else {
+                "pipeline's name cannot be empty"
+            };
+            return Err(Refusal::invalid(text).context("Failed to create a pipeline due to server error"));
         }
         check_tags(&naming.tags).map_err(|text| outer(Refusal::invalid(text)))?;
         self.may_create_pipeline(&naming).map_err(outer)?;
@@ -260,7 +268,15 @@ impl Context<'_> {
     }
 
     pub(super) fn get_pipeline(&mut self, id: &str, v1: bool) -> Result<Answer, Refusal> {
-        let refuse = |refusal: Refusal| refusal.context(&format!("Failed to get a pipeline with id {id}"));
+        let new = self.generation().has_v2();
+        let refuse = |refusal: Refusal| {
+            if !new {
+                return refusal.context("Get pipeline failed.");
+            }
+            let version = if v1 { " (v1beta1)" } else { "" };
+            let refusal = refusal.context(&format!("Failed to get a pipeline with id {id}"));
+            refusal.context(&format!("Failed to get a pipeline{version} {id}. Check error stack"))
+        };
         self.may_pipeline("get", id).map_err(refuse)?;
         let row = self.pipeline(id).map_err(refuse)?;
         Ok(Answer::Json(self.render_pipeline(row, v1)))

@@ -12,7 +12,7 @@ use super::references::{reference, referred};
 use super::runs::version_of;
 use super::schedule::Schedule;
 use super::scheduling::object_name;
-use super::sources::{Plan, Source};
+use super::sources::{Plan, Source, check_size, unconverted};
 use super::template::Template;
 
 /// A row.
@@ -160,6 +160,11 @@ impl Context<'_> {
     pub(super) fn create_recurring_run(&mut self, v1: bool) -> Result<Answer, Refusal> {
         let body = self.body(if v1 { &V1_JOB } else { &RECURRING_RUN })?;
         let old = !self.generation().has_v2();
+        if old {
+            let validating = |refusal: Refusal| refusal.context("Validate create job request failed.");
+            self.check_source_1_8(&body).map_err(validating)?;
+            check_size(&body, true).map_err(|text| validating(Refusal::invalid(text)))?;
+        }
         let converting = |refusal: Refusal| refusal.context("Failed to create a recurring run due to conversion error");
         let name = body.text(if v1 { "name" } else { "display_name" });
         if name.is_empty() && !old {
@@ -169,9 +174,17 @@ impl Context<'_> {
         }
         let concurrency = body.get("max_concurrency").and_then(Value::as_i64).unwrap_or_default();
         if !(1..=10).contains(&concurrency) {
+            if old {
+                let text =
+                    format!("The max concurrency of the job is out of range. Support 1-10. Received {concurrency}.");
+                return Err(Refusal::invalid(text).context("Validate create job request failed."));
+            }
             let text =
                 format!("Max concurrency of a recurring run must be at least 1 and at most 10. Received {concurrency}");
             return Err(converting(Refusal::invalid(text)));
+        }
+        if v1 && !old {
+            check_size(&body, false).map_err(|text| converting(unconverted("recurring run", &text)))?;
         }
         let (schedule, trigger) = Schedule::read(&body).map_err(converting)?;
         let refuse = |refusal: Refusal| refusal.context("Failed to create a recurring run");
@@ -180,7 +193,7 @@ impl Context<'_> {
         } else {
             body.text("experiment_id")
         };
-        let (experiment, namespace) = self.home(experiment).map_err(refuse)?;
+        let (experiment, namespace) = self.home_of_new("recurring run", experiment).map_err(refuse)?;
         self.authorize(
             &namespace,
             Access {
@@ -238,7 +251,7 @@ impl Context<'_> {
         }
         if v1 {
             if !self.generation().has_v2() {
-                self.check_source_1_8(body)?;
+                self.check_manifest_1_8(body)?;
             } else if spec.is_none() && referred(body, "PIPELINE_VERSION").is_empty() {
                 return Err(Refusal::plain("Cannot create a job with an empty pipeline ID"));
             }
@@ -285,7 +298,7 @@ impl Context<'_> {
         let refuse = |refusal: Refusal| refusal.context("Failed to list recurring runs");
         let mut namespace = namespace.to_owned();
         if !experiment.is_empty() && (self.generation().has_v2() || self.multi_user()) {
-            self.home(experiment).map_err(refuse)?.1.clone_into(&mut namespace);
+            namespace = self.home_of_listed("recurring runs", experiment).map_err(refuse)?;
         }
         self.require_namespace(&namespace, "A recurring run").map_err(refuse)?;
         let access = Access {

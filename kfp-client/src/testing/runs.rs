@@ -211,7 +211,14 @@ pub(super) struct NewRun<'a> {
 
 impl Context<'_> {
     pub(super) fn run(&self, id: &str) -> Result<&Run, Refusal> {
-        let missing = || Refusal::not_found("Run", id).context(&format!("Failed to fetch run {id}"));
+        let missing = || {
+            let refusal = Refusal::not_found("Run", id);
+            if self.generation().has_v2() {
+                refusal.context(&format!("Failed to fetch run {id}"))
+            } else {
+                refusal
+            }
+        };
         self.state.runs.get(id).ok_or_else(missing)
     }
 
@@ -236,16 +243,36 @@ impl Context<'_> {
             return Ok((self.state.default_experiment.clone(), String::new()));
         }
         let missing =
-            |refusal: Refusal| refusal.context(&format!("Failed to fetch namespace for experiment {experiment_id}"));
+            |refusal: Refusal| refusal.context(&format!("Failed to fetch namespace from experiment {experiment_id}"));
         let row = self.experiment(experiment_id).map_err(missing)?;
         Ok((experiment_id.to_owned(), row.namespace.clone()))
     }
 
+    /// As [`home`](Self::home), in the words of a creation.
+    pub(super) fn home_of_new(&self, kind: &str, experiment_id: &str) -> Result<(String, String), Refusal> {
+        self.home(experiment_id).map_err(|refusal| {
+            let outer = format!("Failed to create a {kind} due to invalid experimentId and namespace combination");
+            if refusal.code() == Code::NotFound {
+                let inner = format!("Failed to fetch namespace for experiment {experiment_id}");
+                return refusal.context(&inner).context(&outer);
+            }
+            refusal.context(&outer)
+        })
+    }
+
+    /// As [`home`](Self::home), in the words of a list; only the namespace.
+    pub(super) fn home_of_listed(&self, list: &str, experiment_id: &str) -> Result<String, Refusal> {
+        let outer = format!(
+            "Failed to list {list} due to error fetching namespace for experiment {experiment_id}. Try filtering based \
+             on namespace"
+        );
+        let home = self.home(experiment_id).map_err(|refusal| refusal.context(&outer))?;
+        Ok(home.1)
+    }
+
     pub(super) fn create_run_v2(&mut self) -> Result<Answer, Refusal> {
         let body = self.body(&RUN)?;
-        // Older servers do not know the fields of plugins, so they drop them.
-        let plugins = self.generation().new_gateway();
-        if plugins && body.get("plugins_output").is_some() {
+        if body.get("plugins_output").is_some() {
             let text = "plugins_output is server-owned and populated exclusively via plugin lifecycle hooks";
             let refusal = Refusal::new(Code::Aborted, text);
             return Err(refusal.because("plugins_output must not be set by the client"));
@@ -264,10 +291,10 @@ impl Context<'_> {
             service_account: body.text("service_account"),
             recurring_run_id: body.text("recurring_run_id"),
             archived: body.text("storage_state") == "ARCHIVED",
-            plugins_input: body.get("plugins_input").filter(|_| plugins).cloned(),
+            plugins_input: body.get("plugins_input").cloned(),
         };
         let refuse = |refusal: Refusal| refusal.context("Failed to create a new run");
-        let (experiment, namespace) = self.home(asked.experiment_id).map_err(refuse)?;
+        let (experiment, namespace) = self.home_of_new("run", asked.experiment_id).map_err(refuse)?;
         self.may_create(&namespace, asked.name).map_err(refuse)?;
         let (plan, template) = self.plan_v2(&body).map_err(refuse)?;
         let id = self
@@ -335,7 +362,8 @@ impl Context<'_> {
             Refusal::internal(format!("Failed to store run {} to table: {cause}", asked.name))
                 .context("Failed to create a run")
         };
-        let parameters = Value::Object(plan.parameters.clone()).to_string();
+        // A text inside of JSON.
+        let parameters = Value::String(Value::Object(plan.parameters.clone()).to_string()).to_string();
         if self.state.runs.contains_key(&id) {
             return Err(store(&format!(
                 "Error 1062 (23000): Duplicate entry '{id}' for key 'PRIMARY'"
@@ -352,9 +380,11 @@ impl Context<'_> {
                     "Error 1406 (22001): Data too long for column '{column}' at row 1"
                 )));
             }
-            if text.chars().any(|letter| letter.len_utf8() > 3) {
+            if let Some(at) = text.find(|letter: char| letter.len_utf8() > 3) {
+                let value = shown_bytes(text.as_bytes().get(at..).unwrap_or_default());
                 return Err(store(&format!(
-                    "Error 1366 (22007): Incorrect string value for column '{column}' at row 1"
+                    "Error 1366 (22007): Incorrect string value: '{value}' for column \
+                     `mlpipeline`.`run_details`.`{column}` at row 1"
                 )));
             }
         }
@@ -448,7 +478,7 @@ impl Context<'_> {
         let refuse = |refusal: Refusal| refusal.context("Failed to list runs");
         let mut namespace = namespace.to_owned();
         if !experiment.is_empty() && (self.generation().has_v2() || self.multi_user()) {
-            self.home(experiment).map_err(refuse)?.1.clone_into(&mut namespace);
+            namespace = self.home_of_listed("runs", experiment).map_err(refuse)?;
         }
         self.require_namespace(&namespace, "A run").map_err(refuse)?;
         let access = Access {
@@ -486,7 +516,16 @@ impl Context<'_> {
         if !self.generation().has_v2() && !self.multi_user() && !self.state.runs.contains_key(id) {
             return Ok(Answer::empty());
         }
-        self.may_run(verb, id).map_err(refuse)?;
+        let why = if archive {
+            "it failed to be retrieved"
+        } else {
+            "it does not exist"
+        };
+        let missing = |refusal: Refusal| match refusal.code() {
+            Code::NotFound => refusal.context(&format!("Failed to {verb} run {id} as {why}")),
+            _ => refusal,
+        };
+        self.may_run(verb, id).map_err(missing).map_err(refuse)?;
         let home = self.run(id)?.experiment_id.clone();
         if !archive && self.generation().has_v2() && self.state.experiments.get(&home).is_some_and(|row| row.archived) {
             let text = format!("Failed to unarchive run {id} as experiment {home} must be un-archived first");
@@ -499,7 +538,11 @@ impl Context<'_> {
     }
 
     pub(super) fn terminate_run(&mut self, id: &str) -> Result<Answer, Refusal> {
-        let refuse = |refusal: Refusal| refusal.context("Failed to terminate a run");
+        let outer = self.words(
+            "Terminate run failed: Check run exist failed",
+            "Failed to terminate a run",
+        );
+        let refuse = |refusal: Refusal| refusal.context(outer);
         self.may_run("terminate", id).map_err(refuse)?;
         let Some(run) = self
             .state
@@ -547,6 +590,16 @@ impl Context<'_> {
         core.engine.retry(&core, id);
         Ok(Answer::empty())
     }
+}
+
+/// The beginning of what a database does not take, as it shows that.
+fn shown_bytes(bytes: &[u8]) -> String {
+    let shown = bytes.iter().take(6).map(|byte| match byte {
+        b' '..=b'~' => char::from(*byte).to_string(),
+        byte => format!("\\x{byte:02X}"),
+    });
+    let more = if bytes.len() > 6 { "..." } else { "" };
+    shown.collect::<String>() + more
 }
 
 /// Whether this answer made a run, and which.

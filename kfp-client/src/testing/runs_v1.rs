@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Message, Refusal};
+use super::answer::{Answer, Code, Message, Refusal};
 use super::call::Json;
 use super::context::Context;
+use super::go_json::syntax_error;
 use super::messages::{V1_METRICS, V1_RUN};
 use super::references::{reference, referred};
 use super::runs::{NewRun, Run, v1_status, version_of};
-use super::sources::Source;
+use super::sources::{Source, check_size, unconverted};
 
 impl Context<'_> {
     fn run_v1(&self, run: &Run) -> Value {
@@ -88,14 +89,20 @@ impl Context<'_> {
 
     pub(super) fn create_run_v1(&mut self) -> Result<Answer, Refusal> {
         let body = self.body(&V1_RUN)?;
-        let refuse = |refusal: Refusal| refusal.context("Failed to create a new v1beta1 run");
+        let outer = self.words("Failed to create a new run.", "Failed to create a new v1beta1 run");
+        let refuse = |refusal: Refusal| refusal.context(outer);
         let old = !self.generation().has_v2();
-        if body.text("name").is_empty() {
-            return Err(refuse(if old {
-                Refusal::invalid("The run name is empty. Please specify a valid name.")
-            } else {
-                Refusal::internal("Invalid input error: Run name cannot be empty")
-            }));
+        if old {
+            self.check_run_1_8(&body)
+                .map_err(|refusal| refusal.context("Validate create run request failed."))?;
+        } else {
+            let converting = "CreateJob(job.ToV2())Failed to create a v1beta1 run due to conversion error";
+            if body.text("name").is_empty() {
+                let text = "Failed to convert a API run detail to its internal representation: Invalid input error: \
+                            Run name cannot be empty";
+                return Err(Refusal::internal(text).context(converting));
+            }
+            check_size(&body, false).map_err(|text| unconverted("run", &text).context(converting))?;
         }
         let asked = NewRun {
             id: body.text("id"),
@@ -107,17 +114,21 @@ impl Context<'_> {
             archived: body.text("storage_state") == "STORAGESTATE_ARCHIVED",
             plugins_input: None,
         };
-        let (experiment, namespace) = self.home(asked.experiment_id).map_err(|refusal| {
-            let missing = format!("Failed to create run: {}", refusal.message());
-            refuse(if old && !self.multi_user() {
-                Refusal::internal(missing)
-            } else {
-                refusal
+        let home = if old {
+            self.home(asked.experiment_id).map_err(|refusal| match refusal.code() {
+                Code::NotFound if !self.multi_user() => {
+                    let cause = Refusal::not_found("Experiment", asked.experiment_id);
+                    Refusal::internal(format!("Failed to get experiment.: {}", cause.message()))
+                }
+                _ => refusal,
             })
-        })?;
+        } else {
+            self.home_of_new("run", asked.experiment_id)
+        };
+        let (experiment, namespace) = home.map_err(refuse)?;
         self.may_create(&namespace, asked.name).map_err(refuse)?;
         if old {
-            self.check_source_1_8(&body).map_err(refuse)?;
+            self.check_manifest_1_8(&body).map_err(refuse)?;
         }
         let (plan, template) = self.plan_v1(&body).map_err(refuse)?;
         let id = self
@@ -127,11 +138,21 @@ impl Context<'_> {
     }
 
     /// Servers of 1.8 look at the request itself first.
+    fn check_run_1_8(&self, body: &Value) -> Result<(), Refusal> {
+        if body.text("name").is_empty() {
+            return Err(Refusal::invalid("The run name is empty. Please specify a valid name."));
+        }
+        self.check_source_1_8(body)?;
+        check_size(body, true).map_err(Refusal::invalid)
+    }
+
+    /// One source, of the right form, and there.
     pub(super) fn check_source_1_8(&self, body: &Value) -> Result<(), Refusal> {
         let empty = json!({});
         let spec = body.get("pipeline_spec").unwrap_or(&empty);
         let manifest = spec.text("workflow_manifest");
-        let referred = !spec.text("pipeline_id").is_empty() || !referred(body, "PIPELINE_VERSION").is_empty();
+        let (pipeline, version) = (spec.text("pipeline_id"), referred(body, "PIPELINE_VERSION"));
+        let referred = !pipeline.is_empty() || !version.is_empty();
         if manifest.is_empty() && !referred {
             return Err(Refusal::invalid(
                 "Please specify a pipeline by providing a (workflow manifest) or (pipeline id or/and pipeline version).",
@@ -139,9 +160,35 @@ impl Context<'_> {
         }
         if !manifest.is_empty() && referred {
             return Err(Refusal::invalid(
-                "Please don't specify a pipeline version or pipeline ID when a workflow manifest is provided.",
+                "Please don't specify a pipeline version or pipeline ID when you specify a workflow manifest.",
             ));
         }
+        if !manifest.is_empty() {
+            return syntax_error(manifest.as_bytes()).map_or(Ok(()), |cause| {
+                let text = format!("Invalid argo workflow format. Workflow: {manifest}");
+                Err(Refusal::invalid_because(text, &cause))
+            });
+        }
+        if !pipeline.is_empty() {
+            self.pipeline(pipeline)
+                .map_err(|refusal| refusal.context("Get pipelineId failed."))?;
+        }
+        if version.is_empty() {
+            return Ok(());
+        }
+        let Some(row) = self.state.versions.get(version) else {
+            return Err(Refusal::not_found("Version", version).context("Get pipelineVersionId failed."));
+        };
+        if !pipeline.is_empty() && row.pipeline_id != pipeline {
+            return Err(Refusal::invalid("pipeline ID should be parent of pipeline version."));
+        }
+        Ok(())
+    }
+
+    /// Then, while the run is made, at the workflow.
+    pub(super) fn check_manifest_1_8(&self, body: &Value) -> Result<(), Refusal> {
+        let manifest = body.get("pipeline_spec").map(|spec| spec.text("workflow_manifest"));
+        let manifest = manifest.unwrap_or_default();
         if manifest.is_empty() {
             return Ok(());
         }
@@ -165,8 +212,14 @@ impl Context<'_> {
     }
 
     pub(super) fn get_run_v1(&mut self, id: &str) -> Result<Answer, Refusal> {
-        self.may_run("get", id)
-            .map_err(|refusal| refusal.context("Failed to get a v1beta1 run"))?;
+        let new = self.generation().has_v2();
+        self.may_run("get", id).map_err(|refusal| {
+            if new {
+                refusal.context("Failed to get a v1beta1 run")
+            } else {
+                refusal
+            }
+        })?;
         Ok(Answer::Json(self.run_detail(self.run(id)?)))
     }
 

@@ -6,6 +6,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::Generation;
+
 /// The type of a field.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
@@ -15,8 +17,8 @@ pub(super) enum Kind {
     Bool,
     Double,
     Time,
-    /// Names by number; number 0 is first.
-    Enum(&'static [(&'static str, i64)]),
+    /// Its own name, and names by number; number 0 is first.
+    Enum(&'static str, &'static [(&'static str, i64)]),
     Message(&'static Schema),
     List(&'static Self),
     Map(&'static Self),
@@ -31,7 +33,23 @@ pub(super) enum Kind {
 pub(super) struct Schema {
     pub(super) name: &'static str,
     pub(super) fields: &'static [(&'static str, Kind)],
+    /// Fields that older servers do not have, with the first generation that does.
+    pub(super) later: &'static [(&'static str, Generation)],
     pub(super) one_of: &'static [(&'static str, &'static [&'static str])],
+}
+
+impl Schema {
+    /// The field that a key of JSON stands for, if a server of this generation knows it.
+    fn field(&self, key: &str, generation: Generation) -> Option<(&'static str, Kind)> {
+        let (name, kind) = self
+            .fields
+            .iter()
+            .find(|(name, _)| *name == key || camel(name) == key)?;
+        let since = self.later.iter().find(|(later, _)| later == name);
+        since
+            .is_none_or(|(_, since)| generation >= *since)
+            .then_some((*name, *kind))
+    }
 }
 
 /// How strictly to read.
@@ -43,6 +61,8 @@ pub(super) struct Reader<'a> {
     pub(super) strict: bool,
     /// Errors in protojson's words, otherwise in jsonpb's.
     pub(super) protojson: bool,
+    /// Whose fields are known.
+    pub(super) generation: Generation,
 }
 
 impl Reader<'_> {
@@ -53,11 +73,7 @@ impl Reader<'_> {
         };
         let mut out = Map::new();
         for (key, value) in object {
-            let Some((name, kind)) = schema
-                .fields
-                .iter()
-                .find(|(name, _)| name == key || camel(name) == *key)
-            else {
+            let Some((name, kind)) = schema.field(key, self.generation) else {
                 if self.strict {
                     return Err(self.unknown(schema, key));
                 }
@@ -66,15 +82,17 @@ impl Reader<'_> {
             if value.is_null() && !matches!(kind, Kind::Any) {
                 continue;
             }
-            let rival = schema.one_of.iter().find(|(_, members)| members.contains(name));
+            let rival = schema.one_of.iter().find(|(_, members)| members.contains(&name));
             if let Some((group, members)) = rival
                 && self.protojson
-                && members.iter().any(|member| member != name && out.contains_key(*member))
+                && members
+                    .iter()
+                    .any(|member| *member != name && out.contains_key(*member))
             {
                 let text = format!("error parsing {key:?}, oneof {}.{group} is already set", schema.name);
                 return Err(self.trouble(key, &text));
             }
-            out.insert((*name).to_owned(), self.field(name, *kind, value)?);
+            out.insert(name.to_owned(), self.field(name, kind, value)?);
         }
         Ok(Value::Object(out))
     }
@@ -99,7 +117,7 @@ impl Reader<'_> {
                 Some(_) => Ok(value.clone()),
                 None => Err(self.trouble_at(value, &format!("invalid google.protobuf.Timestamp value {value}"))),
             },
-            Kind::Enum(names) => self.enumeration(name, names, value),
+            Kind::Enum(kind, names) => self.enumeration(name, kind, names, value),
             Kind::Message(schema) => self.message(schema, value),
             Kind::List(element) => {
                 let Some(list) = value.as_array() else {
@@ -122,12 +140,19 @@ impl Reader<'_> {
     }
 
     /// An unknown name is an error, an unknown number is taken as unset.
-    fn enumeration(&self, name: &str, names: &[(&str, i64)], value: &Value) -> Result<Value, String> {
+    fn enumeration(&self, name: &str, kind: &str, names: &[(&str, i64)], value: &Value) -> Result<Value, String> {
+        let wrong = || {
+            if self.protojson {
+                return self.wrong(name, "enum", value);
+            }
+            let raw = value.to_string();
+            format!("unknown value {raw:?} for enum {kind}")
+        };
         let zero = names.first().map_or("", |(first, _)| first);
         if let Some(text) = value.as_str() {
             return match names.iter().find(|(known, _)| *known == text) {
                 Some((known, _)) => Ok((*known).into()),
-                None => Err(self.wrong(name, "enum", value)),
+                None => Err(wrong()),
             };
         }
         match value.as_i64() {
@@ -136,7 +161,7 @@ impl Reader<'_> {
                 .find(|(_, n)| *n == number)
                 .map_or(zero, |(known, _)| known)
                 .into()),
-            None => Err(self.wrong(name, "enum", value)),
+            None => Err(wrong()),
         }
     }
 
@@ -154,8 +179,6 @@ impl Reader<'_> {
                 value,
                 &format!("invalid value for {what} field {}: {value}", camel(name)),
             )
-        } else if what == "enum" {
-            format!("unknown value {value} for enum of field {}", camel(name))
         } else {
             format!("json: cannot unmarshal {} into Go value of type {what}", kind_of(value))
         }

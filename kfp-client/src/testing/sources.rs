@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Message, Refusal};
 use super::call::Json;
 use super::context::Context;
+use super::go_json;
 use super::references::referred;
 use super::template::{Template, Unfit};
 
@@ -231,6 +232,42 @@ impl Context<'_> {
     }
 }
 
+/// Most bytes of text parameters, as JSON.
+const MOST: usize = 10_000;
+
+/// The limit on the text parameters of a v1 request, counted as the server writes them to its database: those of 1.8
+/// leave empty values out.
+pub(super) fn check_size(body: &Value, bare: bool) -> Result<(), String> {
+    let given = body.get("pipeline_spec").map(|spec| spec.items("parameters"));
+    let written = given.unwrap_or_default().iter().map(|parameter| {
+        let (name, value) = (parameter.text("name"), parameter.text("value"));
+        if bare {
+            Message::new().text("name", name).text("value", value).done()
+        } else {
+            json!({"name": name, "value": value})
+        }
+    });
+    check_written(&written.collect())
+}
+
+/// Refuses a list of parameters that the server's column does not take.
+pub(super) fn check_written(parameters: &Value) -> Result<(), String> {
+    if go_json::written(parameters).len() > MOST {
+        return Err(format!("The input parameter length exceed maximum size of {MOST}."));
+    }
+    Ok(())
+}
+
+/// Servers of 2.x cannot take a v1 request over, which they call their own fault.
+pub(super) fn unconverted(kind: &str, cause: &str) -> Refusal {
+    let text = format!(
+        "Failed to convert an array of SpecParameters to their internal representation: Invalid input error: {cause}"
+    );
+    Refusal::internal(text).context(&format!(
+        "Failed to convert v1beta1 API {kind} to its internal representation due to parameters parsing error"
+    ))
+}
+
 fn fetching(cause: &str) -> Refusal {
     Refusal::internal(format!(
         "Failed to create a run due to error fetching manifest: {cause}"
@@ -239,6 +276,7 @@ fn fetching(cause: &str) -> Refusal {
 
 fn invalid_spec(cause: &str) -> Refusal {
     fetching(&format!(
-        "Failed to fetch a template with an invalid pipeline spec manifest: InvalidInputError: {cause}"
+        "Failed to fetch a template with an invalid pipeline spec manifest: InvalidInputError: {cause}: pipeline \
+         spec is invalid"
     ))
 }

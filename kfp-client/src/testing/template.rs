@@ -7,6 +7,7 @@ use super::Generation;
 use super::answer::Refusal;
 use super::call::Json;
 use super::schema::{Kind, Reader, Schema, camel, doubles};
+use super::sources::{as_text, check_written};
 
 /// A pipeline document that the server understood.
 #[derive(Debug, Clone)]
@@ -39,11 +40,13 @@ static TASK: Schema = Schema {
         ("retry_policy", Kind::Any),
         ("iterator_policy", Kind::Any),
     ],
+    later: &[],
     one_of: &[],
 };
 static DAG: Schema = Schema {
     name: "ml_pipelines.DagSpec",
     fields: &[("tasks", Kind::Map(&Kind::Message(&TASK))), ("outputs", Kind::Any)],
+    later: &[],
     one_of: &[],
 };
 static COMPONENT: Schema = Schema {
@@ -56,6 +59,7 @@ static COMPONENT: Schema = Schema {
         ("single_platform_specs", Kind::Any),
         ("task_config_passthroughs", Kind::Any),
     ],
+    later: &[],
     one_of: &[],
 };
 static INFO: Schema = Schema {
@@ -65,6 +69,7 @@ static INFO: Schema = Schema {
         ("display_name", Kind::Text),
         ("description", Kind::Text),
     ],
+    later: &[],
     one_of: &[],
 };
 static SPEC: Schema = Schema {
@@ -78,6 +83,7 @@ static SPEC: Schema = Schema {
         ("root", Kind::Message(&COMPONENT)),
         ("default_pipeline_root", Kind::Text),
     ],
+    later: &[],
     one_of: &[],
 };
 
@@ -131,9 +137,15 @@ impl Template {
         Ok(Self::Ir { spec, platform })
     }
 
-    /// What uploads check beyond reading.
-    pub(super) fn check_name(&self) -> Result<(), String> {
-        let Self::Ir { spec, .. } = self else { return Ok(()) };
+    /// What is checked before a pipeline is stored, beyond reading it.
+    pub(super) fn check_stored(&self, generation: Generation) -> Result<(), String> {
+        let spec = match self {
+            Self::Ir { spec, .. } => spec,
+            Self::Argo(workflow) => {
+                let parameters = workflow.at(&["spec", "arguments", "parameters"]);
+                return parameters.map_or(Ok(()), |parameters| check_written(&written(parameters, generation)));
+            }
+        };
         let name = spec
             .at(&["pipelineInfo", "name"])
             .and_then(Value::as_str)
@@ -262,6 +274,21 @@ impl Template {
             Self::Argo(_) => Ok(()),
         }
     }
+}
+
+/// The parameters of a workflow as a server keeps them beside it: those of 2.x keep names and values only.
+fn written(parameters: &Value, generation: Generation) -> Value {
+    let parameters = parameters.as_array().map(Vec::as_slice).unwrap_or_default();
+    let kept = |key: &str| !generation.has_v2() || matches!(key, "name" | "default" | "value");
+    let written = parameters.iter().filter_map(Value::as_object).map(|parameter| {
+        let fields = parameter.iter().filter(|(key, _)| kept(key));
+        let text = |(key, value): (&String, &Value)| {
+            let plain = matches!(key.as_str(), "default" | "value");
+            (key.clone(), if plain { as_text(value).into() } else { value.clone() })
+        };
+        Value::Object(fields.map(text).collect())
+    });
+    written.collect()
 }
 
 fn check_ir(spec: &Value, given: &Map<String, Value>) -> Result<(), Refusal> {
@@ -404,6 +431,7 @@ fn read_spec(document: &Value) -> Option<Value> {
         source: "",
         strict: true,
         protojson: true,
+        generation: Generation::default(),
     };
     let read = reader.message(&SPEC, document).ok()?;
     let named = !read.at(&["pipeline_info", "name"])?.as_str()?.is_empty();

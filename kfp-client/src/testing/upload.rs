@@ -11,6 +11,29 @@ use super::template::{Template, Unfit};
 /// Largest upload.
 const LIMIT: usize = 32 << 20;
 
+/// What an upload makes.
+#[derive(Debug, Clone, Copy)]
+enum Made {
+    Pipeline,
+    Version,
+}
+
+impl Made {
+    fn failed(self) -> &'static str {
+        match self {
+            Self::Pipeline => "Failed to create a pipeline and a pipeline version",
+            Self::Version => "Failed to create a pipeline version",
+        }
+    }
+
+    fn failed_1_8(self) -> &'static str {
+        match self {
+            Self::Pipeline => "Error creating pipeline: Create pipeline failed",
+            Self::Version => "Error creating pipeline version: Create pipeline version failed",
+        }
+    }
+}
+
 impl Context<'_> {
     /// Refusals of the handler are JSON since 2.5, some of them in a text/plain answer.
     fn upload_refusal(&self, status: u16, json: bool, message: impl Into<String>) -> Refusal {
@@ -33,6 +56,7 @@ impl Context<'_> {
         }
         match archive::document(&part.file_name, &part.data) {
             Ok(document) => Ok((part.file_name, document)),
+            Err(_) if self.generation().new_gateway() => Err(self.upload_refusal(400, false, fail)),
             Err(cause) => Err(self.upload_refusal(400, false, format!("{fail}: {cause}"))),
         }
     }
@@ -54,7 +78,11 @@ impl Context<'_> {
         let tags = self.call.query("tags");
         if !tags.is_empty() && self.generation().new_gateway() {
             let Ok(tags) = serde_json::from_str(tags) else {
-                return Err(self.upload_refusal(400, false, "Failed to parse tags: not a JSON object of texts"));
+                return Err(self.upload_refusal(
+                    400,
+                    false,
+                    "Failed to parse tags query parameter. Expected JSON object with string keys and values",
+                ));
             };
             naming.tags = tags;
         }
@@ -62,24 +90,51 @@ impl Context<'_> {
     }
 
     /// The document as a pipeline.
-    fn upload_template(&self, document: &str) -> Result<Template, Refusal> {
+    fn upload_template(&self, document: &str, made: Made) -> Result<Template, Refusal> {
         let generation = self.generation();
-        let status = if generation.new_gateway() { 400 } else { 500 };
-        let refuse = |text: String| self.upload_refusal(status, true, text);
+        let refuse = |label: &str, text: String, end: &str| {
+            let (status, text) = match generation {
+                Generation::V1_8 => (500, format!("{}: {label}: {text}{end}", made.failed_1_8())),
+                Generation::V2_5 => {
+                    let failed = made.failed();
+                    let cause = format!("{failed} due to template creation error");
+                    (500, format!("{failed}: {cause}: {label}: {text}{end}"))
+                }
+                Generation::V2_17 => (400, text),
+            };
+            self.upload_refusal(status, true, text)
+        };
         match Template::parse(document, generation) {
-            Ok(template) => template.check_name().map(|()| template).map_err(refuse),
+            Ok(template) => {
+                let stored = template.check_stored(generation);
+                let refuse = |text| refuse("Invalid input error", text, "");
+                stored.map(|()| template).map_err(refuse)
+            }
             // A 2.x server loops for ever on such a text.
             Err(Unfit::Broken(_)) if generation.has_v2() => Err(Refusal::hang()),
-            Err(Unfit::Broken(text) | Unfit::Refused(text)) => Err(refuse(text)),
+            Err(Unfit::Broken(text) | Unfit::Refused(text)) => {
+                Err(refuse("InvalidInputError", text, ": pipeline spec is invalid"))
+            }
         }
     }
 
-    fn upload_conflict(&self, refusal: &Refusal, message: &str) -> Refusal {
-        let status = match refusal.code() {
-            Code::AlreadyExists if self.generation().has_v2() => 409,
-            _ => 500,
+    fn upload_conflict(&self, refusal: &Refusal, made: Made) -> Refusal {
+        let taken = refusal.code() == Code::AlreadyExists;
+        let failed = made.failed();
+        let text = match self.generation() {
+            Generation::V1_8 => format!("{}: {}", made.failed_1_8(), refusal.bare()),
+            Generation::V2_5 if taken => {
+                let inner = match made {
+                    Made::Pipeline => failed,
+                    Made::Version => "Failed to create pipeline version in PipelineStore",
+                };
+                format!("{failed}. The pipeline already exists.: {inner}: {}", refusal.bare())
+            }
+            Generation::V2_5 => format!("{failed}: {}", refusal.message()),
+            Generation::V2_17 => failed.to_owned(),
         };
-        self.upload_refusal(status, true, self.upload_cause(refusal, message))
+        let status = if taken && self.generation().has_v2() { 409 } else { 500 };
+        self.upload_refusal(status, true, text)
     }
 
     /// Older servers tell the cause, newer ones keep it to themselves.
@@ -92,7 +147,8 @@ impl Context<'_> {
     }
 
     pub(super) fn upload_pipeline(&mut self, v1: bool) -> Result<Answer, Refusal> {
-        let (file_name, document) = self.uploaded("Failed to read a pipeline spec file")?;
+        let unread = self.words("Error read pipeline file.", "Failed to read a pipeline spec file");
+        let (file_name, document) = self.uploaded(unread)?;
         let naming = self.upload_naming(&file_name)?;
         let limit = match self.generation() {
             Generation::V1_8 => 100,
@@ -106,30 +162,47 @@ impl Context<'_> {
                     "Invalid input error: Pipeline.Name length cannot exceed 128\n",
                 ));
             }
-            return Err(self.upload_refusal(400, false, "Pipeline name too long. Support maximum length of 100"));
+            let text =
+                "Invalid pipeline name.: Invalid input error: Pipeline name too long. Support maximum length of 100";
+            return Err(self.upload_refusal(400, false, text));
         }
         if let Err(refusal) = self.may_upload(&naming) {
             return Err(self.upload_refusal(400, false, self.upload_cause(&refusal, "Failed to create a pipeline")));
         }
         check_tags(&naming.tags).map_err(|text| self.upload_refusal(400, true, text))?;
-        let template = self.upload_template(&document)?;
-        let fail = "Failed to create a pipeline and a pipeline version";
+        let template = self.upload_template(&document, Made::Pipeline)?;
         let id = self
             .add_pipeline(&naming)
-            .map_err(|refusal| self.upload_conflict(&refusal, fail))?;
+            .map_err(|refusal| self.upload_conflict(&refusal, Made::Pipeline))?;
         let version = (!self.generation().has_v2()).then_some(id.as_str());
         if let Err(refusal) = self.add_version(&id, version, &naming, template, document) {
             self.state.pipelines.remove(&id);
-            return Err(self.upload_conflict(&refusal, fail));
+            return Err(self.upload_conflict(&refusal, Made::Pipeline));
         }
         Ok(Answer::Json(self.render_pipeline(self.pipeline(&id)?, v1)))
     }
 
     pub(super) fn upload_version(&mut self, v1: bool) -> Result<Answer, Refusal> {
-        let (file_name, document) = self.uploaded("Failed to read a pipeline spec file")?;
-        let naming = self.upload_naming(&file_name)?;
         let fail = "Failed to create a pipeline version";
+        let unread = match self.generation() {
+            Generation::V1_8 => "Error read pipeline file.",
+            Generation::V2_5 => "Failed to create a pipeline version due to error reading pipeline spec file",
+            Generation::V2_17 => fail,
+        };
+        let (file_name, document) = self.uploaded(unread)?;
+        let naming = self.upload_naming(&file_name)?;
         let pipeline = self.call.query("pipelineid").to_owned();
+        if pipeline.is_empty() {
+            return Err(self.upload_refusal(
+                400,
+                false,
+                match self.generation() {
+                    Generation::V1_8 => "Please specify a pipeline id when creating versions.",
+                    Generation::V2_5 => "Failed to create a pipeline version due to error reading pipeline id",
+                    Generation::V2_17 => fail,
+                },
+            ));
+        }
         let home = self.pipeline(&pipeline).map(|row| row.namespace.clone());
         let may = home.and_then(|namespace| {
             self.may_upload(&Naming {
@@ -138,9 +211,9 @@ impl Context<'_> {
             })
         });
         may.map_err(|refusal| self.upload_refusal(400, false, self.upload_cause(&refusal, fail)))?;
-        let template = self.upload_template(&document)?;
+        let template = self.upload_template(&document, Made::Version)?;
         let id = self.add_version(&pipeline, None, &naming, template, document);
-        let id = id.map_err(|refusal| self.upload_conflict(&refusal, fail))?;
+        let id = id.map_err(|refusal| self.upload_conflict(&refusal, Made::Version))?;
         if let Some(row) = self.state.versions.get_mut(&id) {
             row.tags = naming.tags;
         }

@@ -136,8 +136,13 @@ impl Context<'_> {
     ) -> Result<String, Refusal> {
         let taken = |row: &Version| row.pipeline_id == pipeline_id && row.name.eq_ignore_ascii_case(&naming.name);
         if self.state.versions.values().any(taken) {
+            let told = if self.generation().has_v2() {
+                "Specify a new name"
+            } else {
+                "Please specify a new name."
+            };
             let text = format!(
-                "Failed to create a new pipeline version. The name {} already exists",
+                "Failed to create a new pipeline version. The name {} already exist. {told}",
                 naming.name
             );
             return Err(Refusal::new(Code::AlreadyExists, text));
@@ -187,6 +192,9 @@ impl Context<'_> {
     pub(super) fn list_versions(&mut self, pipeline: &str, v1: bool) -> Result<Answer, Refusal> {
         let refuse = |refusal: Refusal| refusal.context("Failed to list pipeline versions");
         if v1 && pipeline.is_empty() {
+            if !self.generation().has_v2() {
+                return Err(Refusal::invalid("ResourceKey must be set in the input"));
+            }
             let text = "Invalid resource references for pipeline versions. Expect one pipeline reference, got none";
             return Err(refuse(Refusal::invalid(text)));
         }
