@@ -151,6 +151,7 @@ impl Delivery {
         while let Some(part) = parts.pop() {
             match self.send(part).await {
                 Tried::Done(()) => self.confirmed(part, origin),
+                Tried::Refused(reason) if is_stored_nan(part, &reason) => self.confirmed(part, origin),
                 Tried::GivenUp => self.progress.lost(part.len() as u64, origin),
                 Tried::RunGone(reason) => self.reject(part, &reason, origin),
                 // A deleted run refuses everything: that need not be found out a thousand times.
@@ -280,6 +281,13 @@ impl Delivery {
         });
         self.progress.rejected(rejections, origin);
     }
+}
+
+/// MLflow 2 does not see that two points without a number are equal, and refuses the second by a rule of its table: it has
+/// the point (2.22.5 with SQLite; with PostgreSQL the rule's name is in the text).
+fn is_stored_nan(part: &[Entry], reason: &str) -> bool {
+    let doubled = ["UNIQUE constraint failed: metrics", "metric_pk"];
+    matches!(part, [Entry::Point(point)] if point.value.is_nan()) && doubled.iter().any(|text| reason.contains(text))
 }
 
 /// The server's own words, without what is the same for all requests.

@@ -133,6 +133,26 @@ async fn everything_arrives_once_through_every_fault() {
     assert!(setup.requests() < 1_000, "{}", setup.requests());
 }
 
+/// MLflow 2 refuses a point without a number that it has.
+#[tokio::test]
+async fn what_is_no_number_is_not_lost_when_it_is_sent_again() {
+    let mlflow = MlflowServer::builder().version("2.22.5").build();
+    let running = mlflow.start().await;
+    let client = Client::builder(running.url()).unwrap().build().unwrap();
+    let run = client.runs().create(CreateRun::new("0")).await.unwrap();
+    mlflow.fault(Fault::lost_answer().path("log-batch"));
+    let logger = quick(client.runs().logger(run.id())).start().unwrap();
+    for step in 0..5 {
+        logger
+            .log_at("m", if step == 2 { f64::NAN } else { half(step) }, step, 7)
+            .unwrap();
+    }
+    let report = logger.close().await;
+    assert_eq!((report.delivered, report.rejected), (5, 0), "{report}");
+    let history = client.runs().metric_history(run.id(), "m").await.unwrap();
+    assert_eq!(steps(&history), [0, 1, 2, 3, 4]);
+}
+
 /// The server takes long over points that it has.
 #[tokio::test]
 async fn what_arrived_though_its_answer_was_lost_is_not_sent_again() {

@@ -104,7 +104,9 @@ async fn experiments_of(client: &Client, search: SearchExperiments) -> Vec<mlflo
 pub(super) async fn datasets_of_experiments_are_listed(client: &Client) {
     let id = run(client).await;
     let experiment = client.runs().get(&id).await.unwrap().info.experiment_id;
-    let dataset = DatasetInput::new("penguins", "d1", "local", "{}").context("training");
+    // MLflow 2 knows a dataset by name and digest, whichever experiment it is of.
+    let name = unique("penguins");
+    let dataset = DatasetInput::new(&name, "d1", "local", "{}").context("training");
     client.runs().log_inputs(&id, &[dataset]).await.unwrap();
     let found = client.experiments().search_datasets([&experiment]).await.unwrap();
     assert_eq!(found.len(), 1);
@@ -114,7 +116,7 @@ pub(super) async fn datasets_of_experiments_are_listed(client: &Client) {
             found[0].digest.as_str(),
             found[0].context.as_str()
         ),
-        ("penguins", "d1", "training")
+        (name.as_str(), "d1", "training")
     );
     assert_eq!(found[0].experiment_id, experiment);
     let many = client.experiments().search_datasets(vec!["1"; 21]).await;
