@@ -27,6 +27,7 @@ mod properties;
 mod recordings;
 #[cfg(feature = "testing")]
 mod releases;
+#[cfg(feature = "testing")]
 mod routes;
 mod scripted;
 mod settings;
