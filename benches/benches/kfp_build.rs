@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use benches::{Failure, line};
+use benches::{Failure, ended, line};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
@@ -16,13 +16,7 @@ const MOST: f64 = 1.15;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn main() -> ExitCode {
-    match compare() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = line(&format!("failed: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended(compare())
 }
 
 fn compare() -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use benches::{Failure, Figures, line, measure, measure_if_asked};
+use benches::{Failure, Figures, ended, line, measure, measure_if_asked};
 use futures_util::StreamExt;
 use kfp_client::{Client, ListRuns, RunEvent, RunId, WatchRuns};
 use kfp_server::LIVE;
@@ -27,13 +27,7 @@ async fn main() -> ExitCode {
         Ok(url) => watch(&url).await,
         Err(_) => run().await,
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = line(&format!("failed: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended(result)
 }
 
 async fn run() -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use benches::{Failure, Figures, line};
+use benches::{Failure, Figures, ended, line};
 use kfp_client::{Client, ListRuns, RunId};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -36,13 +36,7 @@ fn main() -> ExitCode {
         Ok(url) => call(&url),
         Err(_) => compare(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = line(&format!("failed: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended(result)
 }
 
 #[tokio::main]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use benches::{Failure, Figures, line};
+use benches::{Failure, Figures, ended, line};
 use dex_auth::testing::{Gateway, Release};
 use dex_auth::{BearerToken, Credentials, Session};
 use http::Extensions;
@@ -246,11 +246,5 @@ fn main() -> std::process::ExitCode {
     let result = middleware()
         .and_then(|()| allocations())
         .and_then(|()| runtime?.block_on(logins()));
-    match result {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = line(&format!("failed: {error}"));
-            std::process::ExitCode::FAILURE
-        }
-    }
+    ended(result)
 }

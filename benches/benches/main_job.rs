@@ -8,7 +8,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use benches::{Failure, Measured, line, measure, measure_if_asked};
+use benches::{Failure, Measured, ended, line, measure, measure_if_asked};
 use orchestrator_core::testing::Sandbox;
 use serde_json::Value;
 
@@ -35,13 +35,7 @@ fn main() -> ExitCode {
         Ok(url) => floor(&url),
         Err(_) => compare(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = line(&format!("failed: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended(result)
 }
 
 /// The floor: nothing but the requests.

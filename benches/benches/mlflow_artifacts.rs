@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use benches::{Failure, Measured, line, measure, measure_if_asked};
+use benches::{Failure, Measured, ended, line, measure, measure_if_asked};
 use mlflow_client::{Client, CreateRun, RunId};
 
 /// Address of the server.
@@ -19,13 +19,7 @@ fn main() -> ExitCode {
     let result = runtime
         .map_err(Failure::from)
         .and_then(|runtime| runtime.block_on(run()));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = line(&format!("failed: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended(result)
 }
 
 async fn run() -> Result<(), Failure> {

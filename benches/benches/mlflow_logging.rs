@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use benches::{Failure, Figures, Mlflow, line};
+use benches::{Failure, Figures, Mlflow, ended, line};
 use futures_util::StreamExt;
 use mlflow_client::testing::MlflowServer;
 use mlflow_client::{Client, CreateRun, LogBatch, Metric, RunId, SearchRuns, WhenFull};
@@ -28,13 +28,7 @@ const LEAST_SHARE: f64 = 0.95;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = line(&format!("failed: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended(run().await)
 }
 
 async fn run() -> Result<(), Failure> {

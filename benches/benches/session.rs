@@ -5,7 +5,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use benches::{Failure, Figures, line};
+use benches::{Failure, Figures, ended, line};
 use dex_auth::{Credentials, Session};
 use orchestrator_core::testing::Sandbox;
 use secrecy::ExposeSecret;
@@ -15,13 +15,7 @@ const REQUESTS: u32 = 200;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = line(&format!("failed: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended(run().await)
 }
 
 async fn run() -> Result<(), Failure> {

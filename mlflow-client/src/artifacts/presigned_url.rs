@@ -55,15 +55,36 @@ impl fmt::Debug for PresignedUrl {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Wanted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<&'a RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model_id: Option<&'a LoggedModelId>,
     path: &'a str,
+    /// In seconds.
     expiration: u64,
 }
+
+impl<'a> Wanted<'a> {
+    fn new(path: &'a str, expiration: Duration) -> Result<Self> {
+        segments(path)?;
+        if expiration.subsec_nanos() > 0 || expiration.is_zero() || expiration > LONGEST {
+            return Err(Error::invalid(
+                "expiration",
+                "whole seconds from 1 to 604800 (seven days)",
+            ));
+        }
+        Ok(Self {
+            path,
+            expiration: expiration.as_secs(),
+            ..Self::default()
+        })
+    }
+}
+
+const UPLOAD: [&str; 2] = ["artifacts.presigned_upload", "artifacts/presigned-upload-url"];
+const DOWNLOAD: [&str; 2] = ["artifacts.presigned_download_url", "artifacts/presigned-download-url"];
 
 impl Artifacts {
     /// An address to write a file of a run by, which is good for as long as `expiration` says: whole seconds, at most seven
@@ -87,13 +108,11 @@ impl Artifacts {
     /// ```
     pub async fn presigned_upload(&self, run: &RunId, path: &str, expiration: Duration) -> Result<PresignedUrl> {
         limits::id("run_id", run.as_str())?;
-        let wanted = |path, expiration| Wanted {
+        let wanted = Wanted {
             run_id: Some(run),
-            model_id: None,
-            path,
-            expiration,
+            ..Wanted::new(path, expiration)?
         };
-        self.presigned("upload", path, expiration, wanted).await
+        self.presigned(UPLOAD, &wanted).await
     }
 
     /// The same for a file of a logged model.
@@ -104,53 +123,28 @@ impl Artifacts {
         expiration: Duration,
     ) -> Result<PresignedUrl> {
         limits::id("model_id", model.as_str())?;
-        let wanted = |path, expiration| Wanted {
-            run_id: None,
+        let wanted = Wanted {
             model_id: Some(model),
-            path,
-            expiration,
+            ..Wanted::new(path, expiration)?
         };
-        self.presigned("upload", path, expiration, wanted).await
+        self.presigned(UPLOAD, &wanted).await
     }
 
     /// An address to read a file of a run by; see [`presigned_upload`](Self::presigned_upload). A file that is not there is
     /// [`Error::NotFound`].
     pub async fn presigned_download(&self, run: &RunId, path: &str, expiration: Duration) -> Result<PresignedUrl> {
         limits::id("run_id", run.as_str())?;
-        let wanted = |path, expiration| Wanted {
+        let wanted = Wanted {
             run_id: Some(run),
-            model_id: None,
-            path,
-            expiration,
+            ..Wanted::new(path, expiration)?
         };
-        self.presigned("download", path, expiration, wanted).await
+        self.presigned(DOWNLOAD, &wanted).await
     }
 
-    async fn presigned<'a>(
-        &self,
-        direction: &str,
-        path: &'a str,
-        expiration: Duration,
-        wanted: impl FnOnce(&'a str, u64) -> Wanted<'a>,
-    ) -> Result<PresignedUrl> {
-        segments(path)?;
-        if expiration.subsec_nanos() > 0 || expiration.is_zero() || expiration > LONGEST {
-            return Err(Error::invalid(
-                "expiration",
-                "whole seconds from 1 to 604800 (seven days)",
-            ));
-        }
-        let operation = match direction {
-            "upload" => "artifacts.presigned_upload",
-            _ => "artifacts.presigned_download_url",
-        };
+    async fn presigned(&self, [operation, path]: [&'static str; 2], wanted: &Wanted<'_>) -> Result<PresignedUrl> {
         let call = self
             .client
-            .post(
-                operation,
-                &format!("artifacts/presigned-{direction}-url"),
-                &wanted(path, expiration.as_secs()),
-            )?
+            .post(operation, path, wanted)?
             // Nothing comes of an address that is not used.
             .read_only();
         let result = self.client.inner.json(&call).await;

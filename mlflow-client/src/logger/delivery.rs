@@ -191,22 +191,16 @@ impl Delivery {
             Ok(call) => call.idempotent(),
             Err(error) => return Tried::Refused(error.to_string()),
         };
-        let witnesses = self.stored.witnesses(part);
         let (in_doubt, failed_looks) = (Cell::new(false), Cell::new(0));
         let sent = self.persist(async || {
-            if in_doubt.get()
-                && let Some(witnesses) = &witnesses
-                && failed_looks.get() < MOST_FAILED_LOOKS
-            {
-                match self.has(witnesses).await {
+            if in_doubt.get() && failed_looks.get() < MOST_FAILED_LOOKS {
+                match self.has(part).await {
                     Ok(true) => return Ok(()),
-                    Ok(false) => {}
-                    Err(error) => {
+                    Err(error) if verdict(&error, 0) == Verdict::Later => {
                         failed_looks.set(failed_looks.get() + 1);
-                        if verdict(&error, 0) == Verdict::Later {
-                            return Err(error);
-                        }
+                        return Err(error);
                     }
+                    Ok(false) | Err(_) => {}
                 }
             }
             failed_looks.set(0);

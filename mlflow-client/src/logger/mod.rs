@@ -55,7 +55,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// [`Spool`].
 ///
 /// The server keeps points of equal key, step, timestamp and value once. So sending again after a broken connection
-/// does not double anything; as it is slow, the run is first asked whether it has them, where that can tell. But a value that is logged twice in a millisecond, without a step of its own, is one point.
+/// does not double anything; as it is slow, the run is first asked whether it has them, where that can tell. But a value
+/// that is logged twice in a millisecond, without a step of its own, is one point.
 ///
 /// ```no_run
 /// # async fn demo(mlflow: mlflow_client::Client, run: mlflow_client::Run) -> Result<(), Box<dyn std::error::Error>> {

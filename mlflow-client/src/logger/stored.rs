@@ -45,7 +45,7 @@ impl Confirmed {
 
     /// The points that are the latest of their keys if, and only if, this request was carried out; `None` if none can
     /// tell.
-    pub(super) fn witnesses(&self, request: &[Entry]) -> Option<Vec<Point>> {
+    fn witnesses(&self, request: &[Entry]) -> Option<Vec<Point>> {
         let mut latest: HashMap<KeyId, (Point, bool)> = HashMap::new();
         for entry in request {
             // Parameters and tags are stored apart from points.
@@ -77,8 +77,11 @@ pub(super) fn is_in_doubt(error: &Error) -> bool {
 }
 
 impl Delivery {
-    /// Whether these points are the latest of their keys.
-    pub(super) async fn has(&self, witnesses: &[Point]) -> Result<bool> {
+    /// Whether the run shows that this request was carried out; it is not asked if it cannot tell.
+    pub(super) async fn has(&self, request: &[Entry]) -> Result<bool> {
+        let Some(witnesses) = self.stored.witnesses(request) else {
+            return Ok(false);
+        };
         let run = self.client.runs().get(&self.run_id).await?;
         let keys = self.keys.read();
         Ok(witnesses.iter().all(|point| {

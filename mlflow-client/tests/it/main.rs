@@ -12,6 +12,8 @@
 )]
 
 #[cfg(feature = "testing")]
+mod child;
+#[cfg(feature = "testing")]
 mod contract;
 #[cfg(feature = "testing")]
 mod faults;

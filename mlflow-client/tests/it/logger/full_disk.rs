@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use mlflow_client::{LogError, RunLogger, Spool, SpoolError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{LIMIT, SOON, Setup, is_empty, quick, steps, until};
+use crate::child;
 
 const CHILD: &str = "LOGGER_TEST_FULL_DISK";
 
@@ -68,19 +69,13 @@ async fn what_the_kernel_refuses_to_write_is_told_and_nothing_is_lost() {
         return filling_up().await;
     }
     // Signals that are ignored stay so in the program that takes the place of the shell.
-    let mut child = Command::new("sh");
-    child
+    let mut command = Command::new("sh");
+    command
         .args(["-c", r#"trap '' XFSZ && exec "$@""#, "sh"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", "--test-threads=1"])
-        .arg("logger::full_disk::what_the_kernel_refuses_to_write_is_told_and_nothing_is_lost")
-        .env(CHILD, "1")
-        .stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || child.output().unwrap());
-    let output = tokio::time::timeout(LIMIT, output).await.unwrap().unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8_lossy(&told);
-    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+        .env(CHILD, "1");
+    let test = "logger::full_disk::what_the_kernel_refuses_to_write_is_told_and_nothing_is_lost";
+    child::passes(command, test).await;
 }
 
 async fn filling_up() {

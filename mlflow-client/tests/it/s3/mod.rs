@@ -3,7 +3,7 @@
 
 mod double;
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use mlflow_client::{ArtifactRepository, CreateExperiment, CreateRun, Digest, Dig
 
 use self::double::S3;
 use super::transfers::{client, large, parts};
+use crate::child;
 
 const CHILD: &str = "S3_TEST_CHILD";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -25,10 +26,8 @@ async fn artifacts_in_s3_are_reached_by_what_the_environment_says() {
     }
     let s3 = S3::default();
     let address = s3.start().await;
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child
-        .args(["--exact", "--nocapture", "--test-threads=1"])
-        .arg("s3::artifacts_in_s3_are_reached_by_what_the_environment_says")
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         // Whoever runs this may have a store of their own.
         .env_clear()
         .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "TMPDIR"))
@@ -36,13 +35,9 @@ async fn artifacts_in_s3_are_reached_by_what_the_environment_says() {
         .env("MLFLOW_S3_ENDPOINT_URL", address.uri())
         .env("AWS_ACCESS_KEY_ID", double::KEY_ID)
         .env("AWS_SECRET_ACCESS_KEY", "v3ry-s3cret")
-        .env("AWS_DEFAULT_REGION", double::REGION)
-        .stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || child.output().unwrap());
-    let output = tokio::time::timeout(LIMIT, output).await.unwrap().unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8_lossy(&told);
-    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+        .env("AWS_DEFAULT_REGION", double::REGION);
+    let test = "s3::artifacts_in_s3_are_reached_by_what_the_environment_says";
+    let told = child::passes(command, test).await;
     assert!(!told.contains("v3ry-s3cret"), "{told}");
 
     let seen = s3.seen();
